@@ -1,0 +1,2 @@
+//! Empty on purpose: aya-build watches a library target to know when to build the programs again.
+#![no_std]

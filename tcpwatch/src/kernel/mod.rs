@@ -1,0 +1,1 @@
+//! The imperative shell: the only user of aya, netlink, /proc and /sys.

@@ -1,0 +1,2 @@
+//! tcpwatch: what TCP does on this host, counted in the kernel and remembered.
+pub mod kernel;

@@ -1,0 +1,2 @@
+//! The tcpwatch binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The project's own commands: build, run, test, vm, bench.
+fn main() {}
