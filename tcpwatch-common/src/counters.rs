@@ -1,0 +1,169 @@
+//! The per-CPU counters: one map entry that a scrape reads with one system call.
+//!
+//! Every program adds to its own part only. Counts are exact and never pass through a ring.
+
+use crate::{flow::Family, histogram::CONNECT_BUCKETS, outcome::OUTCOMES, tcp_state::TcpState};
+
+/// Slots for a state in a table: the kernel's numbers are 1 to 12.
+pub const STATE_SLOTS: usize = 16;
+/// Slots of [`Counters::transitions`].
+pub const TRANSITION_SLOTS: usize = STATE_SLOTS * STATE_SLOTS * 2;
+
+/// The connect latencies of one outcome.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// Attempts per bucket, not cumulated.
+    pub buckets: [u64; CONNECT_BUCKETS],
+    /// The sum of the latencies in nanoseconds.
+    pub sum_ns: u64,
+}
+
+/// Everything that is counted, one copy a CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// By [`transition_slot`].
+    pub transitions: [u64; TRANSITION_SLOTS],
+    /// Connect attempts by [`outcome_slot`].
+    pub connects: [u64; OUTCOMES * 2],
+    /// Connect latencies by outcome.
+    pub connect_latency: [Latency; OUTCOMES],
+    /// First SYN retransmits, by family.
+    pub syn_stalls: [u64; 2],
+    /// SYN retransmits that were sent, by family.
+    pub syn_retransmits: [u64; 2],
+    /// SYN-ACK retransmits, by family.
+    pub synack_retransmits: [u64; 2],
+    /// Retransmits that the IP layer refused, by family (kernels whose tracepoint shows them).
+    pub retransmit_failures: [u64; 2],
+    /// Accepted RSTs by the state they hit and family: `state * 2 + family`.
+    pub resets_received: [u64; STATE_SLOTS * 2],
+    /// Ring records by ring.
+    pub events: [u64; RINGS],
+    /// Ring records that found their ring full, by ring.
+    pub events_lost: [u64; RINGS],
+    /// Handshakes that found their table full.
+    pub handshakes_full: u64,
+    /// Handshakes whose end was not seen (a recursion miss) and that went with their socket.
+    pub handshakes_unended: u64,
+    /// Sockets that left SYN_SENT without an entry: from before the agent, or after a full table.
+    pub handshakes_unknown: u64,
+}
+
+/// How many rings there are.
+pub const RINGS: usize = 2;
+
+/// The rings: two, so that a flood of transitions cannot starve the rare records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Ring {
+    /// Failures, stalls and other rare records.
+    Events = 0,
+    /// Every state transition, while somebody wants them.
+    Transitions = 1,
+}
+
+impl Ring {
+    /// Both rings.
+    pub const ALL: [Self; RINGS] = [Self::Events, Self::Transitions];
+
+    /// The name in labels.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Transitions => "transitions",
+        }
+    }
+}
+
+/// The slot of a transition; `from` and `to` are the kernel's numbers.
+#[must_use]
+#[inline(always)]
+pub const fn transition_slot(from: u8, to: u8, family: Family) -> usize {
+    // The mask is what bounds the index for the verifier; it changes no valid number.
+    ((from as usize & 15) * STATE_SLOTS + (to as usize & 15)) * 2 + (family as usize & 1)
+}
+
+/// The slot of an outcome.
+#[must_use]
+#[inline(always)]
+pub const fn outcome_slot(outcome: u8, family: Family) -> usize {
+    outcome as usize * 2 + (family as usize & 1)
+}
+
+/// The slot of a state and family.
+#[must_use]
+#[inline(always)]
+pub const fn state_slot(state: u8, family: Family) -> usize {
+    (state as usize & 15) * 2 + (family as usize & 1)
+}
+
+impl Counters {
+    /// All zero.
+    pub const ZERO: Self = Self {
+        transitions: [0; TRANSITION_SLOTS],
+        connects: [0; OUTCOMES * 2],
+        connect_latency: [Latency {
+            buckets: [0; CONNECT_BUCKETS],
+            sum_ns: 0,
+        }; OUTCOMES],
+        syn_stalls: [0; 2],
+        syn_retransmits: [0; 2],
+        synack_retransmits: [0; 2],
+        retransmit_failures: [0; 2],
+        resets_received: [0; STATE_SLOTS * 2],
+        events: [0; RINGS],
+        events_lost: [0; RINGS],
+        handshakes_full: 0,
+        handshakes_unended: 0,
+        handshakes_unknown: 0,
+    };
+
+    /// How often sockets of `family` went from one state to another.
+    #[must_use]
+    pub fn transition(&self, from: TcpState, to: TcpState, family: Family) -> u64 {
+        self.transitions[transition_slot(from.raw(), to.raw(), family)]
+    }
+
+    /// Adds another CPU's counters, cell by cell.
+    pub fn add(&mut self, other: &Self) {
+        fn sum(into: &mut [u64], from: &[u64]) {
+            for (a, b) in into.iter_mut().zip(from) {
+                *a = a.wrapping_add(*b);
+            }
+        }
+        let Self {
+            transitions,
+            connects,
+            connect_latency,
+            syn_stalls,
+            syn_retransmits,
+            synack_retransmits,
+            retransmit_failures,
+            resets_received,
+            events,
+            events_lost,
+            handshakes_full,
+            handshakes_unended,
+            handshakes_unknown,
+        } = self;
+        sum(transitions, &other.transitions);
+        sum(connects, &other.connects);
+        for (a, b) in connect_latency.iter_mut().zip(&other.connect_latency) {
+            sum(&mut a.buckets, &b.buckets);
+            a.sum_ns = a.sum_ns.wrapping_add(b.sum_ns);
+        }
+        sum(syn_stalls, &other.syn_stalls);
+        sum(syn_retransmits, &other.syn_retransmits);
+        sum(synack_retransmits, &other.synack_retransmits);
+        sum(retransmit_failures, &other.retransmit_failures);
+        sum(resets_received, &other.resets_received);
+        sum(events, &other.events);
+        sum(events_lost, &other.events_lost);
+        *handshakes_full = handshakes_full.wrapping_add(other.handshakes_full);
+        *handshakes_unended = handshakes_unended.wrapping_add(other.handshakes_unended);
+        *handshakes_unknown = handshakes_unknown.wrapping_add(other.handshakes_unknown);
+    }
+}

@@ -1,0 +1,211 @@
+//! The only reads of kernel memory: typed getters over the offsets that the daemon resolved.
+//!
+//! A tracepoint with BTF hands over typed pointers, and the verifier lets a program load through
+//! them at a constant offset; a fault, a NULL pointer included, reads as 0. The offsets are
+//! read-only globals, so they are such constants.
+
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use tcpwatch_common::{
+    flow::{AF_INET6, Family, Flow},
+    offsets::Offsets,
+};
+
+use crate::maps::OFFSETS;
+
+const IPPROTO_TCP: u16 = 6;
+
+macro_rules! offset {
+    ($field:ident) => {{
+        // SAFETY: the global is initialised and never written; reading this field alone, volatile,
+        // keeps the compiler from folding the placeholder and the verifier seeing one constant.
+        unsafe {
+            core::ptr::read_volatile(core::ptr::addr_of!(
+                (*core::ptr::addr_of!(OFFSETS).cast::<Offsets>()).$field
+            )) as usize
+        }
+    }};
+}
+
+/// Whether tracepoint tcp_retransmit_skb tells failures apart by a third argument.
+#[inline(always)]
+pub fn retransmit_has_err() -> bool {
+    offset!(retransmit_has_err) != 0
+}
+
+/// Loads a `T` at a constant offset from a pointer with BTF.
+#[inline(always)]
+fn load<T: Copy>(base: *const u8, offset: usize) -> T {
+    // SAFETY: `base` comes from a BTF-typed argument or from a load through one; the verifier
+    // checks type and bounds of the access before the program can run, and faults read as 0.
+    unsafe { core::ptr::read_volatile(base.add(offset).cast::<T>()) }
+}
+
+/// A `struct sock *` that the kernel passed to a tracepoint.
+#[derive(Clone, Copy)]
+pub struct Sock(*const u8);
+
+impl Sock {
+    /// Wraps the argument of a tracepoint.
+    pub const fn new(raw: *const u8) -> Self {
+        Self(raw)
+    }
+
+    /// The address: the key of the per-socket tables.
+    #[inline(always)]
+    pub fn key(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Whether this is a TCP socket (MPTCP fires the same tracepoints) of a watched namespace.
+    #[inline(always)]
+    pub fn is_watched(self) -> bool {
+        let protocol = if offset!(sk_protocol_size) == 1 {
+            u16::from(load::<u8>(self.0, offset!(sk_protocol)))
+        } else {
+            load::<u16>(self.0, offset!(sk_protocol))
+        };
+        if protocol != IPPROTO_TCP {
+            return false;
+        }
+        let only = offset!(only_netns) as u32;
+        only == 0 || only == self.netns()
+    }
+
+    /// The family as an index; anything that is not AF_INET6 counts as IPv4.
+    #[inline(always)]
+    pub fn family(self) -> Family {
+        if self.address_family() == AF_INET6 {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
+        }
+    }
+
+    #[inline(always)]
+    fn address_family(self) -> u16 {
+        load(self.0, offset!(skc_family))
+    }
+
+    /// `skc_state`
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        load(self.0, offset!(skc_state))
+    }
+
+    #[inline(always)]
+    fn netns(self) -> u32 {
+        let net: *const u8 = load(self.0, offset!(skc_net));
+        load(net, offset!(net_inum))
+    }
+
+    /// `sk_err`
+    #[inline(always)]
+    pub fn error(self) -> u32 {
+        load(self.0, offset!(sk_err))
+    }
+
+    /// `sk_err_soft`
+    #[inline(always)]
+    pub fn soft_error(self) -> u32 {
+        load(self.0, offset!(sk_err_soft))
+    }
+
+    /// Whether a process holds the socket: a child has none before accept().
+    #[inline(always)]
+    pub fn has_owner(self) -> bool {
+        load::<u64>(self.0, offset!(sk_socket)) != 0
+    }
+
+    /// The inode number of the socket's file, 0 without one.
+    #[inline(always)]
+    pub fn inode(self) -> u64 {
+        let socket: *const u8 = load(self.0, offset!(sk_socket));
+        let file: *const u8 = load(socket, offset!(socket_file));
+        let inode: *const u8 = load(file, offset!(file_inode));
+        load(inode, offset!(inode_ino))
+    }
+
+    /// Writes the tuple. The source port comes from `inet_sport`: `skc_num` reads 0 on the way to
+    /// CLOSE.
+    #[inline(always)]
+    pub fn flow(self, tcp: Option<TcpSock>, flow: &mut Flow) {
+        let family = self.address_family();
+        flow.family = family;
+        if family == AF_INET6 {
+            flow.saddr = address(self.0, offset!(skc_v6_rcv_saddr));
+            flow.daddr = address(self.0, offset!(skc_v6_daddr));
+        } else {
+            flow.saddr = mapped(load::<u32>(self.0, offset!(skc_rcv_saddr)));
+            flow.daddr = mapped(load::<u32>(self.0, offset!(skc_daddr)));
+        }
+        flow.netns = self.netns();
+        flow.sport = tcp.map_or(0, TcpSock::sport);
+        flow.dport = u16::from_be(load(self.0, offset!(skc_dport)));
+        flow.reserved = [0; 3];
+    }
+
+    /// The same socket as `struct tcp_sock`, whose fields lie past the end of `struct sock`.
+    #[inline(always)]
+    pub fn tcp(self) -> Option<TcpSock> {
+        // SAFETY: the helper takes a BTF-typed socket and gives NULL for any but a TCP one.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) };
+        (!tcp.is_null()).then_some(TcpSock(tcp.cast_const().cast()))
+    }
+}
+
+/// An IPv6 address, in the words that `struct in6_addr` is made of.
+#[inline(always)]
+fn address(base: *const u8, offset: usize) -> [u8; 16] {
+    let words: [u32; 4] = [
+        load(base, offset),
+        load(base, offset + 4),
+        load(base, offset + 8),
+        load(base, offset + 12),
+    ];
+    // SAFETY: four words and sixteen bytes are the same size, and both take any bit pattern.
+    unsafe { core::mem::transmute(words) }
+}
+
+/// An IPv4 address in its IPv6 form.
+#[inline(always)]
+fn mapped(address: u32) -> [u8; 16] {
+    let words: [u32; 4] = [0, 0, u32::from_be(0xffff), address];
+    // SAFETY: as in `address`.
+    unsafe { core::mem::transmute(words) }
+}
+
+/// A `struct tcp_sock *`.
+#[derive(Clone, Copy)]
+pub struct TcpSock(*const u8);
+
+impl TcpSock {
+    /// `inet_sport` in host order.
+    #[inline(always)]
+    pub fn sport(self) -> u16 {
+        u16::from_be(load(self.0, offset!(inet_sport)))
+    }
+
+    /// `segs_out`
+    #[inline(always)]
+    pub fn segs_out(self) -> u32 {
+        load(self.0, offset!(segs_out))
+    }
+
+    /// `icsk_retransmits`: already counts the retransmit that is being traced.
+    #[inline(always)]
+    pub fn retransmits(self) -> u8 {
+        load(self.0, offset!(icsk_retransmits))
+    }
+
+    /// `icsk_syn_retries`: TCP_SYNCNT, 0 when it was not set.
+    #[inline(always)]
+    pub fn syn_retries(self) -> u8 {
+        load(self.0, offset!(icsk_syn_retries))
+    }
+
+    /// `icsk_user_timeout` in milliseconds, 0 when TCP_USER_TIMEOUT was not set.
+    #[inline(always)]
+    pub fn user_timeout_ms(self) -> u32 {
+        load(self.0, offset!(icsk_user_timeout))
+    }
+}

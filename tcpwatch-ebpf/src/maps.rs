@@ -1,0 +1,71 @@
+//! The maps, and the only way to add to a counter.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use tcpwatch_common::{
+    Meta, counters::Counters, handshake::Handshake, offsets::Offsets, switches::EXPORT_TRANSITIONS,
+};
+
+/// Read-only data that the daemon fills in before load.
+#[unsafe(no_mangle)]
+pub static OFFSETS: Global<Offsets> = Global::new(NO_OFFSETS);
+
+const NO_OFFSETS: Offsets = Offsets::ZERO;
+
+#[map]
+pub static META: Array<Meta> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static SWITCHES: Array<u32> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// Keyed by the address of the `struct sock`: addresses are used again at once, so an entry goes
+/// when its handshake ends and, should that have been missed, with the socket.
+#[map]
+pub static HANDSHAKES: HashMap<u64, Handshake> =
+    HashMap::with_max_entries(tcpwatch_common::handshake::DEFAULT_CAPACITY, 0);
+
+/// Rare records; 1 MiB holds some 5,000 of them.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Transitions, while somebody wants them.
+#[map]
+pub static TRANSITIONS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// This CPU's counters.
+#[inline(always)]
+pub fn counters() -> Option<&'static Counters> {
+    COUNTERS.get(0)
+}
+
+/// Adds to a cell of [`counters`].
+///
+/// The addition is one atomic instruction: before 6.2 nothing keeps a softirq from running the
+/// same tracing program on this CPU in the middle of it, and a plain load-add-store would lose one.
+#[inline(always)]
+pub fn add(cell: &u64, by: u64) {
+    // SAFETY: the cell lies in a map value, which is 8-byte aligned and lives as long as the map;
+    // the other writers are these programs, which all come through here.
+    unsafe {
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(
+            core::ptr::from_ref(cell).cast_mut(),
+            by,
+        );
+    }
+}
+
+/// Whether somebody wants each transition as a record.
+#[inline(always)]
+pub fn export_transitions() -> bool {
+    SWITCHES
+        .get(0)
+        .is_some_and(|switches| switches & EXPORT_TRANSITIONS != 0)
+}

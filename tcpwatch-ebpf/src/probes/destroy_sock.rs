@@ -1,0 +1,23 @@
+//! The end of a socket: what takes away a handshake whose end was missed.
+//!
+//! Hook: tp_btf tcp_destroy_sock `(struct sock *sk)`, 4.16 and later. A tracing program that
+//! interrupts itself is skipped by the kernel (recursion_misses), so an entry can outlive its
+//! handshake; it must not outlive its socket.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+use crate::{
+    kernel::Sock,
+    maps::{HANDSHAKES, add, counters},
+};
+
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    if HANDSHAKES.get_ptr(sk.key()).is_some() && HANDSHAKES.remove(sk.key()).is_ok() {
+        if let Some(counters) = counters() {
+            add(&counters.handshakes_unended, 1);
+        }
+    }
+    0
+}
