@@ -1,2 +1,7 @@
 //! tcpwatch: what TCP does on this host, counted in the kernel and remembered.
+//!
+//! The binary is a thin `main`; this library exists so that tests can replay records and drive the
+//! views without a kernel. ARCHITECTURE.md shows how the parts fit.
+
 pub mod kernel;
+pub mod model;

@@ -1,0 +1,92 @@
+//! The agent's own state: what is attached, what was lost, how full the tables are.
+
+/// The kind of hook that feeds a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hook {
+    /// fentry or fexit.
+    Fentry,
+    /// kprobe or kretprobe.
+    Kprobe,
+    /// A tracepoint, with BTF.
+    Tracepoint,
+    /// The kernel's own counters, read on an interval.
+    Poll,
+}
+
+impl Hook {
+    /// The name in labels, JSON and the `--hooks` flag.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// One probe and how it fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The program's name, which is that of what it hooks.
+    pub name: &'static str,
+    /// The hook it uses, or would use first where none attached.
+    pub hook: Hook,
+    /// `None` while it is attached, else why not, in one sentence.
+    pub unavailable: Option<String>,
+    /// What is lost without it.
+    pub feeds: &'static str,
+    /// Events that the kernel did not show it because it would have interrupted itself
+    /// (recursion_misses); `None` where the kernel does not count them (before 5.12).
+    pub missed: Option<u64>,
+}
+
+/// One ring between the programs and the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// `events` or `transitions`.
+    pub name: &'static str,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Records that the programs wanted to write.
+    pub records: u64,
+    /// Records that found it full.
+    pub lost: u64,
+    /// Records that the daemon read and could not decode: a bug or a mixed build.
+    pub undecodable: u64,
+}
+
+/// One bounded table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name in the label `table`.
+    pub name: &'static str,
+    /// Entries now.
+    pub entries: u64,
+    /// Entries at most.
+    pub capacity: u64,
+    /// Entries that found it full.
+    pub full: u64,
+}
+
+/// The agent itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its version.
+    pub version: &'static str,
+    /// The revision of the sources it was built from.
+    pub revision: &'static str,
+    /// The running kernel's release (uname).
+    pub kernel: String,
+    /// When it started, CLOCK_MONOTONIC nanoseconds.
+    pub started_ns: u64,
+    /// From its start until the last probe was attached, in nanoseconds.
+    pub attach_ns: u64,
+    /// Where it listens, as the first line of its log says it.
+    pub listening: Vec<String>,
+    /// The one network namespace it watches, if it was told so.
+    pub only_netns: Option<u32>,
+    /// What it cannot do for want of a privilege or a kernel feature, one sentence each.
+    pub degraded: Vec<String>,
+}
