@@ -1,1 +1,3 @@
 //! The imperative shell: the only user of aya, netlink, /proc and /sys.
+
+pub mod btf;
