@@ -6,3 +6,4 @@
 pub mod feed;
 pub mod kernel;
 pub mod model;
+pub mod probes;

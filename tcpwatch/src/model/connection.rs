@@ -32,6 +32,8 @@ pub struct Attempt {
     pub uid: Option<u32>,
     /// Who connects.
     pub process: Option<Process>,
+    /// The id of the process's cgroup in the unified hierarchy.
+    pub cgroup_id: Option<u64>,
     /// When it began; `None` for an attempt from before the agent.
     pub started_ns: Option<u64>,
     /// SYN_SENT, or SYN_RECV in a simultaneous open.
