@@ -7,3 +7,4 @@ pub mod feed;
 pub mod kernel;
 pub mod model;
 pub mod probes;
+pub mod store;
