@@ -1,1 +1,2 @@
 //! The imperative shell: the only user of aya, netlink, /proc and /sys.
+pub mod sock_diag;
