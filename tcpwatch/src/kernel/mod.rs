@@ -1,2 +1,3 @@
 //! The imperative shell: the only user of aya, netlink, /proc and /sys.
+pub mod capabilities;
 pub mod sock_diag;
