@@ -1,3 +1,4 @@
 //! The imperative shell: the only user of aya, netlink, /proc and /sys.
 pub mod capabilities;
+pub mod netns;
 pub mod sock_diag;
