@@ -2,3 +2,4 @@
 pub mod capabilities;
 pub mod netns;
 pub mod sock_diag;
+pub mod sysctl;
