@@ -2,13 +2,17 @@
 
 pub mod btf;
 pub mod capabilities;
+pub mod cgroup;
 pub mod clock;
 pub mod loader;
+pub mod look;
 pub mod maps;
 pub mod netns;
 pub mod offsets;
+pub mod preflight;
 pub mod process;
 pub mod program;
+pub mod program_log;
 pub mod ring;
 pub mod sock_diag;
 pub mod sysctl;
