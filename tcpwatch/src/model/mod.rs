@@ -8,7 +8,7 @@ pub mod connection;
 pub mod event;
 pub mod snapshot;
 
-pub use agent::{Agent, Hook, Probe, Ring, Table};
+pub use agent::{Agent, Hook, Probe, ProcessStats, Ring, Table};
 pub use connection::{
     Attempt, Connection, EndedAttempt, GivesUp, GivesUpBecause, Process, Syn, Tcp, Timer, TimerKind,
 };
