@@ -5,4 +5,5 @@
 
 pub mod feed;
 pub mod kernel;
+pub mod metrics;
 pub mod model;
