@@ -8,3 +8,5 @@ pub mod feed;
 pub mod kernel;
 pub mod metrics;
 pub mod model;
+pub mod probes;
+pub mod store;

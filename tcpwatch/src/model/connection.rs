@@ -32,6 +32,8 @@ pub struct Attempt {
     pub uid: Option<u32>,
     /// Who connects.
     pub process: Option<Process>,
+    /// The id of the process's cgroup in the unified hierarchy.
+    pub cgroup_id: Option<u64>,
     /// When it began; `None` for an attempt from before the agent.
     pub started_ns: Option<u64>,
     /// SYN_SENT, or SYN_RECV in a simultaneous open.
@@ -203,6 +205,31 @@ pub struct Tcp {
     pub last_send_ago: Option<Duration>,
     /// Since data were last received.
     pub last_receive_ago: Option<Duration>,
+}
+
+/// A socket as sock_diag shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Socket {
+    /// Its state.
+    pub state: TcpState,
+    /// Its own family.
+    pub family: Family,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub remote: SocketAddr,
+    /// The inode number of the network namespace.
+    pub netns: u32,
+    /// The socket's inode number; `None` for one that no file holds.
+    pub inode: Option<u64>,
+    /// The kernel's socket cookie.
+    pub cookie: Option<u64>,
+    /// The owner's user id.
+    pub uid: u32,
+    /// What `struct tcp_info` and the socket's memory tell.
+    pub tcp: Option<Tcp>,
+    /// Its timer.
+    pub timer: Option<Timer>,
 }
 
 /// One live connection.

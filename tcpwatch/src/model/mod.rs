@@ -10,7 +10,8 @@ pub mod snapshot;
 
 pub use agent::{Agent, Hook, Probe, ProcessStats, Ring, Table};
 pub use connection::{
-    Attempt, Connection, EndedAttempt, GivesUp, GivesUpBecause, Process, Syn, Tcp, Timer, TimerKind,
+    Attempt, Connection, EndedAttempt, GivesUp, GivesUpBecause, Process, Socket, Syn, Tcp, Timer,
+    TimerKind,
 };
 pub use event::{ConnectStalled, Event, Transition};
 pub use snapshot::{Clock, Namespace, Snapshot};

@@ -1,1 +1,9 @@
-//! Kernel tests.
+//! Kernel tests: they need root and make their own network namespaces, with `ip`, `nft` and `sh` and
+//! no other tool, so that they run inside a minimal virtual machine as well.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot prepare its ground fails"
+)]
+
+mod netns;
+mod sock_diag;

@@ -1,0 +1,55 @@
+//! What the kernel tells of a loaded program, read from /proc/self/fdinfo: no privilege, no unsafe,
+//! and fields that aya's program info lacks.
+
+use std::os::fd::RawFd;
+
+/// Figures of one program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgramStats {
+    /// Events not shown because the program would have interrupted itself; `None` before 5.12.
+    pub recursion_misses: Option<u64>,
+    /// Runs, counted only while kernel.bpf_stats_enabled is 1.
+    pub runs: Option<u64>,
+    /// Nanoseconds in those runs.
+    pub run_time_ns: Option<u64>,
+}
+
+/// Reads the figures of the program behind `fd`, a descriptor of this process.
+///
+/// # Errors
+/// What reading /proc/self/fdinfo gave.
+pub fn stats(fd: RawFd) -> std::io::Result<ProgramStats> {
+    std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).map(|text| parse(&text))
+}
+
+fn parse(text: &str) -> ProgramStats {
+    let number = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .and_then(|value| value.trim().parse().ok())
+    };
+    ProgramStats {
+        recursion_misses: number("recursion_misses"),
+        runs: number("run_cnt"),
+        run_time_ns: number("run_time_ns"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_come_from_their_lines_and_absent_ones_are_unknown() {
+        let text = "pos:\t0\nprog_type:\t26\nrun_time_ns:\t70\nrun_cnt:\t2\nrecursion_misses:\t3\n";
+        assert_eq!(
+            parse(text),
+            ProgramStats {
+                recursion_misses: Some(3),
+                runs: Some(2),
+                run_time_ns: Some(70)
+            }
+        );
+        assert_eq!(parse("pos:\t0\n"), ProgramStats::default());
+    }
+}
