@@ -295,6 +295,7 @@ fn ended() -> Vec<EndedAttempt> {
                 inode: Some(900),
                 uid: Some(0),
                 process,
+                cgroup_id: None,
                 started_ns,
                 state: TcpState::SynSent,
                 syn_retransmits: 5,
