@@ -1,5 +1,7 @@
 //! The agent's own state: what is attached, what was lost, how full the tables are.
 
+use std::time::Duration;
+
 /// The kind of hook that feeds a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Hook {
@@ -70,6 +72,23 @@ pub struct Table {
     pub full: u64,
 }
 
+/// What the daemon's own process uses, as /proc tells; `None` where it could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessStats {
+    /// User and system CPU time since its start.
+    pub cpu: Option<Duration>,
+    /// Resident memory.
+    pub resident_bytes: Option<u64>,
+    /// Virtual memory.
+    pub virtual_bytes: Option<u64>,
+    /// Open file descriptors.
+    pub open_fds: Option<u64>,
+    /// How many it may open (RLIMIT_NOFILE, soft).
+    pub max_fds: Option<u64>,
+    /// When it started, since the Unix epoch. Read once: it must not move with the wall clock.
+    pub started: Option<Duration>,
+}
+
 /// The agent itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
@@ -81,7 +100,7 @@ pub struct Agent {
     pub kernel: String,
     /// When it started, CLOCK_MONOTONIC nanoseconds.
     pub started_ns: u64,
-    /// From its start until the last probe was attached, in nanoseconds.
+    /// From its start until the last probe was attached, in nanoseconds; 0 until then.
     pub attach_ns: u64,
     /// Where it listens, as the first line of its log says it.
     pub listening: Vec<String>,
@@ -89,4 +108,14 @@ pub struct Agent {
     pub only_netns: Option<u32>,
     /// What it cannot do for want of a privilege or a kernel feature, one sentence each.
     pub degraded: Vec<String>,
+    /// What its process uses.
+    pub process: ProcessStats,
+}
+
+impl Agent {
+    /// Whether the attach plan has finished, fallbacks included.
+    #[must_use]
+    pub const fn attached(&self) -> bool {
+        self.attach_ns != 0
+    }
 }

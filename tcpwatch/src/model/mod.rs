@@ -9,7 +9,7 @@ pub mod event;
 pub mod observation;
 pub mod snapshot;
 
-pub use agent::{Agent, Hook, Probe, Ring, Table};
+pub use agent::{Agent, Hook, Probe, ProcessStats, Ring, Table};
 pub use connection::{
     Attempt, Connection, EndedAttempt, GivesUp, GivesUpBecause, Process, Socket, Syn, Tcp, Timer,
     TimerKind,
