@@ -2,7 +2,6 @@
 //! beside one server a listener. It alone knows every part.
 
 use std::{
-    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,6 +25,7 @@ use crate::{
         look,
         maps::Maps,
         netns::{self, EntryPermission, NamespaceThread},
+        own_process,
         preflight::{self, Verdict},
         ring::RingReader,
     },
@@ -93,7 +93,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .partition(|probe| probe.unavailable.is_none());
     degraded.extend(down.iter().map(|probe| {
         let reason = probe.unavailable.as_deref().unwrap_or("it is not attached");
-        format!("probe {} is not up: {reason}; without it: {}", probe.name, probe.feeds)
+        format!(
+            "probe {} is not up: {reason}; without it: {}",
+            probe.name, probe.feeds
+        )
     }));
     let netns_thread = separate_privileges()?;
     let listening: Vec<String> = options.listen.iter().map(ToString::to_string).collect();
@@ -104,7 +107,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         listening.join(", "),
         up.len(),
         up.len() + down.len(),
-        up.iter().map(|probe| probe.name).collect::<Vec<_>>().join(", "),
+        up.iter()
+            .map(|probe| probe.name)
+            .collect::<Vec<_>>()
+            .join(", "),
     );
     for reason in &degraded {
         tracing::warn!("{reason}");
@@ -118,6 +124,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         listening,
         only_netns,
         degraded,
+        process: own_process::stats(None),
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -164,8 +171,7 @@ fn separate_privileges() -> anyhow::Result<NamespaceThread> {
         EntryPermission::OwnOnly { .. } => CapabilitySet::empty(),
         _ => CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE,
     };
-    thread
-        .blocking_run_in(netns::Target::Own, move || capabilities::keep_only(keep))??;
+    thread.blocking_run_in(netns::Target::Own, move || capabilities::keep_only(keep))??;
     // Before 6.0 reading a map takes CAP_BPF, or CAP_SYS_ADMIN where it stands for it.
     let held = capabilities::effective()?;
     let maps = if held.contains(CapabilitySet::BPF) {
@@ -289,7 +295,8 @@ impl Collector {
                 woken = self.transitions.woken() => { woken?; self.drain(); }
                 _ = drain.tick() => self.drain(),
                 _ = look_again.tick() => {
-                    if looking.is_none() && self.store.wants_another_look(&self.attempts()?) {
+                    let attempts = self.attempts()?;
+                    if looking.is_none() && self.store.wants_another_look(&attempts) {
                         looking = Some(self.look());
                     }
                 }
@@ -332,7 +339,13 @@ impl Collector {
 
     /// Takes what waits in both rings into the store.
     fn drain(&mut self) {
-        let Self { store, cgroups, events, transitions, .. } = self;
+        let Self {
+            store,
+            cgroups,
+            events,
+            transitions,
+            ..
+        } = self;
         let mut take = |ring: Ring, bytes: &[u8]| match probes::decode(bytes) {
             Some(mut event) => {
                 if let Event::ConnectEnded(ended) = &mut event {
@@ -348,7 +361,10 @@ impl Collector {
     }
 
     fn attempts(&mut self) -> anyhow::Result<Vec<Attempt>> {
-        let entries = self.maps.handshakes().context("cannot read the handshake table")?;
+        let entries = self
+            .maps
+            .handshakes()
+            .context("cannot read the handshake table")?;
         Ok(entries
             .iter()
             .filter_map(|(_, handshake)| {
@@ -362,6 +378,7 @@ impl Collector {
     fn snapshot(&mut self, sockets: Option<Sockets>) -> anyhow::Result<Arc<Snapshot>> {
         self.drain();
         let attempts = self.attempts()?;
+        self.agent.process = own_process::stats(self.agent.process.started);
         let observation = Observation {
             taken_ns: clock::monotonic_ns(),
             clock: clock::wall_clock(),

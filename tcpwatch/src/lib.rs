@@ -4,8 +4,10 @@
 //! views without a kernel. ARCHITECTURE.md shows how the parts fit.
 
 pub mod api;
+pub mod app;
 pub mod feed;
 pub mod kernel;
+pub mod listen;
 pub mod metrics;
 pub mod model;
 pub mod probes;

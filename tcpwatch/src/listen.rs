@@ -8,19 +8,12 @@ use std::{
     str::FromStr,
 };
 
+use crate::api::Routes;
+
 /// The defaults: the socket for the tools of this host, loopback for a scraper on it.
 pub const DEFAULT_SOCKET: &str = "/run/tcpwatch/tcpwatch.sock";
 /// See [`DEFAULT_SOCKET`].
 pub const DEFAULT_TCP: &str = "127.0.0.1:9777";
-
-/// What a listener serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Routes {
-    /// Everything.
-    All,
-    /// /metrics and health only.
-    Metrics,
-}
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +46,14 @@ impl Listen {
     /// The defaults of the daemon.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
-        let unix = Self { address: Address::Unix(DEFAULT_SOCKET.into()), routes: Routes::All };
-        let tcp = DEFAULT_TCP
-            .parse()
-            .map(|address| Self { address: Address::Tcp(address), routes: Routes::All });
+        let unix = Self {
+            address: Address::Unix(DEFAULT_SOCKET.into()),
+            routes: Routes::All,
+        };
+        let tcp = DEFAULT_TCP.parse().map(|address| Self {
+            address: Address::Tcp(address),
+            routes: Routes::All,
+        });
         std::iter::once(unix).chain(tcp).collect()
     }
 }
@@ -65,7 +62,7 @@ impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.routes {
             Routes::All => write!(f, "{}", self.address),
-            Routes::Metrics => write!(f, "{} (metrics only)", self.address),
+            Routes::MetricsOnly => write!(f, "{} (metrics only)", self.address),
         }
     }
 }
@@ -77,7 +74,7 @@ impl FromStr for Listen {
         // A path may hold a '=', so only a known word behind the last one is taken for ROUTES.
         let (address, routes) = match text.rsplit_once('=') {
             Some((address, "all")) => (address, Some(Routes::All)),
-            Some((address, "metrics")) => (address, Some(Routes::Metrics)),
+            Some((address, "metrics")) => (address, Some(Routes::MetricsOnly)),
             Some((_, word)) if !text.starts_with("unix:") => {
                 return Err(format!("unknown routes {word}; use all or metrics"));
             }
@@ -88,14 +85,24 @@ impl FromStr for Listen {
                 return Err(format!("the socket's path {path:?} is not absolute"));
             }
             let address = Address::Unix(path.into());
-            return Ok(Self { address, routes: routes.unwrap_or(Routes::All) });
+            return Ok(Self {
+                address,
+                routes: routes.unwrap_or(Routes::All),
+            });
         }
         let address: SocketAddr = address.parse().map_err(|_| {
             format!("{address:?} is neither unix:/PATH nor an IP address with a port")
         })?;
         // Connections tell who talks to whom: what leaves this host is asked for by name.
-        let default = if address.ip().is_loopback() { Routes::All } else { Routes::Metrics };
-        Ok(Self { address: Address::Tcp(address), routes: routes.unwrap_or(default) })
+        let default = if address.ip().is_loopback() {
+            Routes::All
+        } else {
+            Routes::MetricsOnly
+        };
+        Ok(Self {
+            address: Address::Tcp(address),
+            routes: routes.unwrap_or(default),
+        })
     }
 }
 
@@ -135,7 +142,10 @@ pub fn bind(listen: &Listen) -> Result<Bound, ListenError> {
         Address::Unix(path) => unix(path),
         Address::Tcp(address) => tcp(*address),
     };
-    bound.map_err(|reason| ListenError { address: listen.address.clone(), reason })
+    bound.map_err(|reason| ListenError {
+        address: listen.address.clone(),
+        reason,
+    })
 }
 
 fn tcp(address: SocketAddr) -> Result<Bound, String> {
@@ -147,7 +157,9 @@ fn tcp(address: SocketAddr) -> Result<Bound, String> {
         _ => error.to_string(),
     };
     let listener = std::net::TcpListener::bind(address).map_err(explain)?;
-    listener.set_nonblocking(true).map_err(|error| error.to_string())?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|error| error.to_string())?;
     Ok(Bound::Tcp(listener))
 }
 
@@ -191,7 +203,10 @@ mod tests {
         let found = text.parse::<Listen>();
         match (found, expected) {
             (Ok(listen), Ok((address, routes))) => {
-                assert_eq!((listen.address.to_string().as_str(), listen.routes), (address, routes));
+                assert_eq!(
+                    (listen.address.to_string().as_str(), listen.routes),
+                    (address, routes)
+                );
             }
             (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
             (found, expected) => panic!("{text}: {found:?}, expected {expected:?}"),
@@ -202,12 +217,21 @@ mod tests {
     fn only_loopback_and_unix_sockets_serve_everything_unasked() {
         check("127.0.0.1:9777", Ok(("127.0.0.1:9777", Routes::All)));
         check("[::1]:9777", Ok(("[::1]:9777", Routes::All)));
-        check("0.0.0.0:9777", Ok(("0.0.0.0:9777", Routes::Metrics)));
+        check("0.0.0.0:9777", Ok(("0.0.0.0:9777", Routes::MetricsOnly)));
         check("0.0.0.0:9777=all", Ok(("0.0.0.0:9777", Routes::All)));
-        check("127.0.0.1:9777=metrics", Ok(("127.0.0.1:9777", Routes::Metrics)));
+        check(
+            "127.0.0.1:9777=metrics",
+            Ok(("127.0.0.1:9777", Routes::MetricsOnly)),
+        );
         check("unix:/run/x.sock", Ok(("unix:/run/x.sock", Routes::All)));
-        check("unix:/run/a=b.sock", Ok(("unix:/run/a=b.sock", Routes::All)));
-        check("unix:/run/x.sock=metrics", Ok(("unix:/run/x.sock", Routes::Metrics)));
+        check(
+            "unix:/run/a=b.sock",
+            Ok(("unix:/run/a=b.sock", Routes::All)),
+        );
+        check(
+            "unix:/run/x.sock=metrics",
+            Ok(("unix:/run/x.sock", Routes::MetricsOnly)),
+        );
     }
 
     #[test]
@@ -222,7 +246,10 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = std::env::temp_dir().join(format!("tcpwatch-listen-{}", std::process::id()));
         let path = folder.join("t.sock");
-        let listen = Listen { address: Address::Unix(path.clone()), routes: Routes::All };
+        let listen = Listen {
+            address: Address::Unix(path.clone()),
+            routes: Routes::All,
+        };
         std::fs::create_dir_all(&folder).unwrap();
         // std leaves the file behind, as a killed daemon does.
         drop(UnixListener::bind(&path).unwrap());

@@ -192,10 +192,7 @@ where
         .ok_or(LoadError::Map(name))
 }
 
-fn take_ring(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<(RingBuf<MapData>, u64), LoadError> {
+fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<(RingBuf<MapData>, u64), LoadError> {
     let map = ebpf.take_map(name).ok_or(LoadError::Map(name))?;
     let bytes = match &map {
         Map::RingBuf(data) => data.info().map_or(0, |info| info.max_entries().into()),

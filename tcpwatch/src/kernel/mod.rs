@@ -9,6 +9,7 @@ pub mod look;
 pub mod maps;
 pub mod netns;
 pub mod offsets;
+pub mod own_process;
 pub mod preflight;
 pub mod process;
 pub mod program;

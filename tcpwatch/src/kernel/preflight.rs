@@ -52,34 +52,58 @@ pub fn report() -> Vec<Check> {
     let release = kernel_release();
     let version = parse_release(&release);
     let mut checks = vec![
-        Check { subject: "kernel", verdict: kernel(&release, version) },
-        Check { subject: "privilege", verdict: privilege() },
+        Check {
+            subject: "kernel",
+            verdict: kernel(&release, version),
+        },
+        Check {
+            subject: "privilege",
+            verdict: privilege(),
+        },
     ];
     let (types, btf) = match Btf::running_kernel() {
-        Ok(btf) => (Verdict::Good("/sys/kernel/btf/vmlinux is readable".into()), Some(btf)),
+        Ok(btf) => (
+            Verdict::Good("/sys/kernel/btf/vmlinux is readable".into()),
+            Some(btf),
+        ),
         Err(error) => (Verdict::Fatal(error.to_string()), None),
     };
-    checks.push(Check { subject: "BTF", verdict: types });
+    checks.push(Check {
+        subject: "BTF",
+        verdict: types,
+    });
     if let Some(btf) = btf {
         checks.extend(PROBES.iter().map(|plan| Check {
             subject: "probe",
             verdict: match super::loader::check_signature(&btf, plan) {
                 Ok(()) => Verdict::Good(format!("{} by tracepoint", plan.name)),
-                Err(reason) => Verdict::Lost(format!("{}: {reason}; without it: {}", plan.name, plan.feeds)),
+                Err(reason) => Verdict::Lost(format!(
+                    "{}: {reason}; without it: {}",
+                    plan.name, plan.feeds
+                )),
             },
         }));
     }
     if version.is_some_and(|version| version < NO_MEMLOCK) {
-        checks.push(Check { subject: "memlock", verdict: memlock() });
+        checks.push(Check {
+            subject: "memlock",
+            verdict: memlock(),
+        });
     }
-    checks.push(Check { subject: "namespaces", verdict: namespaces() });
+    checks.push(Check {
+        subject: "namespaces",
+        verdict: namespaces(),
+    });
     checks
 }
 
 /// The running kernel's release, as `uname -r` prints it.
 #[must_use]
 pub fn kernel_release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn parse_release(release: &str) -> Option<(u32, u32)> {
@@ -114,9 +138,15 @@ fn privilege() -> Verdict {
 
 fn memlock() -> Verdict {
     use rustix::process::{Resource, Rlimit, getrlimit};
-    let privileged = capabilities::effective()
-        .is_ok_and(|held| held.contains(CapabilitySet::SYS_RESOURCE));
-    if privileged || getrlimit(Resource::Memlock) == (Rlimit { current: None, maximum: None }) {
+    let privileged =
+        capabilities::effective().is_ok_and(|held| held.contains(CapabilitySet::SYS_RESOURCE));
+    if privileged
+        || getrlimit(Resource::Memlock)
+            == (Rlimit {
+                current: None,
+                maximum: None,
+            })
+    {
         return Verdict::Good("locked memory is not limited".into());
     }
     Verdict::Fatal(
@@ -136,7 +166,13 @@ fn namespaces() -> Verdict {
 /// Lifts RLIMIT_MEMLOCK where it is allowed; from 5.11 on nothing depends on it.
 pub fn raise_memlock() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    let _ = setrlimit(
+        Resource::Memlock,
+        Rlimit {
+            current: None,
+            maximum: None,
+        },
+    );
 }
 
 #[cfg(test)]
