@@ -1,14 +1,21 @@
 //! The project's own commands: `cargo xtask build`, `run`, `test`, `vm`, `setup` and `tidy`. This file only reads the
 //! command line.
 
-use std::{os::unix::process::CommandExt as _, process::ExitCode};
+use std::{io, os::unix::process::CommandExt as _, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
+use crate::kernels::{MATRIX, Series};
+
+mod apt_sources;
 mod build;
+mod initrd;
+mod kernels;
+mod modules;
 mod project;
 mod setup;
+mod vm;
 
 /// Builds, runs and tests tcpwatch.
 #[derive(Parser)]
@@ -30,6 +37,29 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Boot a kernel of the matrix in QEMU and run a command inside
+    Vm {
+        /// Which kernel: 5.10, 6.1, 6.12 or 7
+        #[arg(long, value_parser = series)]
+        kernel: &'static Series,
+        /// Keep the initrd and the console in target/vm
+        #[arg(long)]
+        keep: bool,
+        /// Seconds that the command may run
+        #[arg(long, default_value_t = vm::LIMIT.as_secs())]
+        limit: u64,
+        /// One word is a line for the shell, several are a program and its arguments; without any, the kernel tests
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+}
+
+/// Reads the value of `--kernel`.
+fn series(name: &str) -> Result<&'static Series, String> {
+    Series::named(name).ok_or_else(|| {
+        let names: Vec<&str> = MATRIX.iter().map(|series| series.name).collect();
+        format!("the matrix has {}", names.join(", "))
+    })
 }
 
 fn main() -> ExitCode {
@@ -50,6 +80,24 @@ fn run(command: Command) -> Result<ExitCode> {
             build::report()?;
         }
         Command::Run { args } => return daemon(&args),
+        Command::Vm {
+            kernel,
+            keep,
+            limit,
+            command,
+        } => {
+            setup::tests(true)?;
+            let binaries = [build::tcpwatch()?, build::kernel_tests()?];
+            let job = vm::Job {
+                series: kernel,
+                command: &command,
+                limit: Duration::from_secs(limit),
+                keep,
+                binaries: &binaries,
+            };
+            let outcome = job.run(&mut io::stdout(), &mut io::stderr())?;
+            return Ok(ExitCode::from(u8::try_from(outcome.code).unwrap_or(1)));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
