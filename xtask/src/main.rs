@@ -15,6 +15,8 @@ mod kernels;
 mod modules;
 mod project;
 mod setup;
+mod test;
+mod tidy;
 mod vm;
 
 /// Builds, runs and tests tcpwatch.
@@ -37,6 +39,14 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Run every test: unit, contract and kernel tests, on this kernel and on the VM matrix
+    Test {
+        /// Leave the VMs out
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Check the rules of the house that no compiler checks
+    Tidy,
     /// Boot a kernel of the matrix in QEMU and run a command inside
     Vm {
         /// Which kernel: 5.10, 6.1, 6.12 or 7
@@ -80,6 +90,12 @@ fn run(command: Command) -> Result<ExitCode> {
             build::report()?;
         }
         Command::Run { args } => return daemon(&args),
+        Command::Test { quick } => {
+            if !test::run(quick)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Tidy => tidy::check()?,
         Command::Vm {
             kernel,
             keep,

@@ -76,10 +76,17 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The command line of a command, for messages.
+/// The command line of a command, for messages; the settings that all cargo commands share are left out.
 fn line(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy()];
-    words.extend(command.get_args().map(OsStr::to_string_lossy));
+    let mut args = command.get_args().map(OsStr::to_string_lossy);
+    while let Some(word) = args.next() {
+        if word == "--config" {
+            args.next();
+        } else {
+            words.push(word);
+        }
+    }
     format!("`{}`", words.join(" "))
 }
 
