@@ -4,6 +4,7 @@
 //! views without a kernel. ARCHITECTURE.md shows how the parts fit.
 
 pub mod api;
+pub mod cli;
 pub mod duration;
 pub mod feed;
 pub mod kernel;

@@ -1,0 +1,5 @@
+//! `tcpwatch daemon`: its flags.
+
+/// Its flags.
+#[derive(Debug, clap::Args)]
+pub struct Args {}

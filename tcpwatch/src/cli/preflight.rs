@@ -1,0 +1,5 @@
+//! `tcpwatch preflight`: its flags.
+
+/// Its flags.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
