@@ -5,6 +5,8 @@
 
 pub mod api;
 pub mod app;
+pub mod cli;
+pub mod duration;
 pub mod feed;
 pub mod kernel;
 pub mod listen;

@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use tcpwatch::{metrics, model::Snapshot};
 use tcpwatch_common::{counters::Counters, outcome::Outcome, tcp_state::TRANSITIONS};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/metrics.txt");
-
 fn render(snapshot: &Snapshot) -> String {
     metrics::render(snapshot).unwrap()
 }
@@ -44,20 +42,7 @@ fn sum(text: &str, prefix: &str, label: &str) -> f64 {
 
 #[test]
 fn the_text_is_the_golden_one() {
-    let text = render(&common::snapshot());
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(GOLDEN, &text).unwrap();
-    }
-    let golden = std::fs::read_to_string(GOLDEN).unwrap();
-    for (line, (got, expected)) in text.lines().zip(golden.lines()).enumerate() {
-        assert_eq!(
-            got,
-            expected,
-            "line {}; UPDATE_GOLDEN=1 accepts it",
-            line + 1
-        );
-    }
-    assert_eq!(text.len(), golden.len());
+    common::check_golden("metrics.txt", &render(&common::snapshot()));
 }
 
 #[test]

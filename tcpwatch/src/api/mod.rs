@@ -68,8 +68,9 @@ pub const ROUTES: &[&Route] = &[
     &status::ROUTE,
 ];
 
-/// How long a request waits for its snapshot before it is answered with a 503.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for its snapshot before it is answered with a 503; less than a client
+/// waits, so that it hears why.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The routes of one listener.
 pub fn router(feed: Feed, routes: Routes) -> Router {

@@ -12,7 +12,7 @@ use std::{
 use axum::extract::Query;
 use axum::http::Uri;
 use ipnet::{IpNet, Ipv4Net};
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::Timestamp;
 use tcpwatch_common::flow::Family;
 
 use super::error::Error;
@@ -183,12 +183,7 @@ pub fn unspecified(address: IpAddr) -> bool {
 
 /// A length of time: `500ms`, `1s`, `1h30m`.
 pub fn duration(value: &str) -> Result<Duration, String> {
-    value
-        .parse::<Span>()
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
-        .ok()
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| format!("{value} is not a duration; such as 500ms, 10s, 5m or 1h30m"))
+    crate::duration::parse(value).map_err(|error| format!("{value} is {error}"))
 }
 
 /// A moment as CLOCK_MONOTONIC nanoseconds: RFC 3339, or a duration before `now_ns`. It may be

@@ -4,7 +4,7 @@
 //! kept between two calls: every value comes from the snapshot, whose counters the kernel counts.
 //!
 //! A new family is a function in the file of its subject; a new subject is a file and a row in
-//! [`GROUPS`].
+//! `GROUPS`.
 #![forbid(unsafe_code)]
 
 mod agent;

@@ -366,3 +366,20 @@ pub fn feed(snapshot: Snapshot) -> Feed {
     });
     feed
 }
+
+/// Expects `text` to be the file of that name in tests/golden, which UPDATE_GOLDEN=1 writes.
+pub fn check_golden(name: &str, text: &str) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    for (line, (got, expected)) in text.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(got, expected, "{name}:{}", line + 1);
+    }
+    assert_eq!(
+        text.len(),
+        golden.len(),
+        "{name}: one has lines that the other lacks"
+    );
+}
