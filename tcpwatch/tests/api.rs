@@ -283,6 +283,8 @@ async fn the_status_names_probes_losses_and_memory() {
         ("/only_netns", Value::Null),
         ("/probes/0/up", json!(true)),
         ("/probes/0/missed", json!(3)),
+        ("/probes/0/runs", json!(300)),
+        ("/probes/0/run_time_seconds", json!(0.000_018)),
         ("/probes/2/name", json!("tcp_receive_reset")),
         ("/probes/2/hook", json!("tracepoint")),
         ("/probes/2/up", json!(false)),
@@ -291,6 +293,8 @@ async fn the_status_names_probes_losses_and_memory() {
             json!("this kernel has no tracepoint tcp_receive_reset"),
         ),
         ("/probes/2/missed", Value::Null),
+        ("/probes/2/runs", Value::Null),
+        ("/probes/2/run_time_seconds", Value::Null),
         (
             "/rings/0",
             json!({"name": "events", "size_bytes": 1_048_576, "records": 40, "lost": 5,

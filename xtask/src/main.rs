@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build`, `run`, `test`, `vm`, `setup` and `tidy`. This file only reads the
+//! The project's own commands: `cargo xtask build`, `run`, `test`, `vm`, `bench`, `setup` and `tidy`. This file only reads the
 //! command line.
 
 use std::{io, os::unix::process::CommandExt as _, process::ExitCode, time::Duration};
@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::kernels::{MATRIX, Series};
 
 mod apt_sources;
+mod bench;
 mod build;
 mod initrd;
 mod kernels;
@@ -47,6 +48,19 @@ enum Command {
     },
     /// Check the rules of the house that no compiler checks
     Tidy,
+    /// Measure what tcpwatch costs, beside other tools, and write docs/performance.md
+    Bench(bench::Args),
+    /// The load of the bench, inside a namespace
+    #[command(hide = true)]
+    BenchLoad(bench::load::Load),
+    /// What cleans up after a bench that was killed
+    #[command(hide = true)]
+    BenchGuard {
+        /// Process id of the bench
+        bench: u32,
+        /// What kernel.bpf_stats_enabled was before
+        bpf_stats: String,
+    },
     /// Boot a kernel of the matrix in QEMU and run a command inside
     Vm {
         /// Which kernel: 5.10, 6.1, 6.12 or 7
@@ -96,6 +110,9 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Tidy => tidy::check()?,
+        Command::Bench(args) => bench::run(&args)?,
+        Command::BenchLoad(load) => load.make()?,
+        Command::BenchGuard { bench, bpf_stats } => bench::guard::keep(bench, &bpf_stats)?,
         Command::Vm {
             kernel,
             keep,

@@ -97,6 +97,10 @@ struct ProbeView<'a> {
     /// What is lost without it.
     feeds: &'static str,
     missed: Option<u64>,
+    /// `null` while the kernel has counted none: it does so where kernel.bpf_stats_enabled is 1.
+    runs: Option<u64>,
+    /// In those runs, together.
+    run_time_seconds: Option<f64>,
 }
 
 impl<'a> From<&'a Probe> for ProbeView<'a> {
@@ -108,6 +112,9 @@ impl<'a> From<&'a Probe> for ProbeView<'a> {
             unavailable: probe.unavailable.as_deref(),
             feeds: probe.feeds,
             missed: probe.missed,
+            runs: probe.runs,
+            // Nanoseconds: a run takes some hundred of them.
+            run_time_seconds: probe.run_time.map(|time| time.as_secs_f64()),
         }
     }
 }

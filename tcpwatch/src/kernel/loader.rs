@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd as _, AsRawFd as _, RawFd},
+    time::Duration,
 };
 
 use aya::{
@@ -97,15 +98,21 @@ impl Programs {
     pub fn probes(&self) -> Vec<Probe> {
         self.attached
             .iter()
-            .map(|Attached { plan, outcome }| Probe {
-                name: plan.name,
-                hook: Hook::Tracepoint,
-                unavailable: outcome.as_ref().err().cloned(),
-                feeds: plan.feeds,
-                missed: outcome
+            .map(|Attached { plan, outcome }| {
+                let stats = outcome
                     .as_ref()
                     .ok()
-                    .and_then(|fd| program::stats(*fd).ok()?.recursion_misses),
+                    .and_then(|fd| program::stats(*fd).ok());
+                let stats = stats.unwrap_or_default();
+                Probe {
+                    name: plan.name,
+                    hook: Hook::Tracepoint,
+                    unavailable: outcome.as_ref().err().cloned(),
+                    feeds: plan.feeds,
+                    missed: stats.recursion_misses,
+                    runs: stats.runs,
+                    run_time: stats.run_time_ns.map(Duration::from_nanos),
+                }
             })
             .collect()
     }

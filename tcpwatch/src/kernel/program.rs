@@ -8,9 +8,10 @@ use std::os::fd::RawFd;
 pub struct ProgramStats {
     /// Events not shown because the program would have interrupted itself; `None` before 5.12.
     pub recursion_misses: Option<u64>,
-    /// Runs, counted only while kernel.bpf_stats_enabled is 1.
+    /// Runs, counted only while kernel.bpf_stats_enabled is 1; `None` while there are none, since
+    /// the kernel's 0 does not say whether it counts.
     pub runs: Option<u64>,
-    /// Nanoseconds in those runs.
+    /// Nanoseconds in those runs; `None` as for `runs`.
     pub run_time_ns: Option<u64>,
 }
 
@@ -28,10 +29,11 @@ fn parse(text: &str) -> ProgramStats {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
             .and_then(|value| value.trim().parse().ok())
     };
+    let runs = number("run_cnt").filter(|runs| *runs != 0);
     ProgramStats {
         recursion_misses: number("recursion_misses"),
-        runs: number("run_cnt"),
-        run_time_ns: number("run_time_ns"),
+        runs,
+        run_time_ns: runs.and_then(|_| number("run_time_ns")),
     }
 }
 
@@ -51,5 +53,17 @@ mod tests {
             }
         );
         assert_eq!(parse("pos:\t0\n"), ProgramStats::default());
+    }
+
+    #[test]
+    fn no_runs_are_unknown_since_the_kernel_may_not_count_them() {
+        let text = "run_time_ns:\t0\nrun_cnt:\t0\nrecursion_misses:\t0\n";
+        assert_eq!(
+            parse(text),
+            ProgramStats {
+                recursion_misses: Some(0),
+                ..ProgramStats::default()
+            }
+        );
     }
 }

@@ -42,6 +42,11 @@ pub struct Probe {
     /// Events that the kernel did not show it because it would have interrupted itself
     /// (recursion_misses); `None` where the kernel does not count them (before 5.12).
     pub missed: Option<u64>,
+    /// How often it ran; `None` while the kernel has counted none, which it does only where
+    /// kernel.bpf_stats_enabled is 1.
+    pub runs: Option<u64>,
+    /// How long those runs took together; `None` as for `runs`.
+    pub run_time: Option<Duration>,
 }
 
 /// One ring between the programs and the daemon.

@@ -114,6 +114,8 @@ fn probes() -> Vec<Probe> {
         unavailable: unavailable.map(str::to_owned),
         feeds: "something",
         missed,
+        runs: missed.map(|missed| missed * 100),
+        run_time: missed.map(|missed| Duration::from_nanos(missed * 6_000)),
     };
     vec![
         probe("inet_sock_set_state", None, Some(3)),
