@@ -35,7 +35,10 @@ pub struct Churn {
     pub rate_ratio: Spread,
     /// CPU time of load and tool over that of the load alone, pair by pair.
     pub cpu_ratio: Spread,
-    /// CPU time that the tool itself took for one transition, in nanoseconds.
+    /// CPU time that came with the tool for one transition, in nanoseconds: what the load took longer in the kernel and
+    /// what the tool took itself.
+    pub added_ns_a_transition: Spread,
+    /// Of that, what the tool took itself.
     pub tool_ns_a_transition: Spread,
     /// The share of the load's transitions that the tool did not show.
     pub lost_share: f64,
@@ -57,6 +60,10 @@ pub struct Pair {
 impl Pair {
     fn rate_ratio(&self) -> f64 {
         self.with.rate() / self.alone.rate()
+    }
+
+    fn added_cpu_seconds(&self) -> f64 {
+        self.with.cpu_seconds + self.tool_cpu_seconds - self.alone.cpu_seconds
     }
 
     fn cpu_ratio(&self) -> f64 {
@@ -102,10 +109,11 @@ impl Tool {
         }
         let spread = |figure: &dyn Fn(&Pair) -> f64| Spread::of(all.iter().map(figure));
         let transitions = load.transitions() as f64;
-        let (Some(rate_alone), Some(rate_ratio), Some(cpu_ratio), Some(tool_ns)) = (
+        let (Some(rate_alone), Some(rate_ratio), Some(cpu_ratio), Some(added_ns), Some(tool_ns)) = (
             spread(&|pair| pair.alone.rate()),
             spread(&Pair::rate_ratio),
             spread(&Pair::cpu_ratio),
+            spread(&|pair| pair.added_cpu_seconds() * 1e9 / transitions),
             spread(&|pair| pair.tool_cpu_seconds * 1e9 / transitions),
         ) else {
             bail!("there is no pair to measure");
@@ -116,6 +124,7 @@ impl Tool {
             rate_alone,
             rate_ratio,
             cpu_ratio,
+            added_ns_a_transition: added_ns,
             tool_ns_a_transition: tool_ns,
             lost_share: sum.lost as f64 / (sum.expected as f64).max(1.0),
             records: sum.records,

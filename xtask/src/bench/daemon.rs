@@ -6,7 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::PathBuf,
-    process::Stdio,
+    process::{self, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -16,7 +16,10 @@ use rustix::process::Signal;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::process::{Running, until};
+use super::{
+    guard,
+    process::{Running, until},
+};
 use crate::project;
 
 /// Emulated machines take seconds to verify the programs.
@@ -80,8 +83,8 @@ impl Daemon {
     pub fn start(mode: Mode) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // The path of a unix socket has to be short; a workspace's need not be.
-        let name = format!("tcpwatch-bench-{}-{number}.sock", std::process::id());
+        // The path of a unix socket has to be short; a workspace's need not be. The guard deletes what is left of it.
+        let name = format!("{}{number}.sock", guard::prefix(process::id()));
         let socket = std::env::temp_dir().join(name);
         let log = socket.with_extension("log");
         let mut command = project::command(project::dist_binary());
@@ -159,14 +162,10 @@ impl Daemon {
     /// # Errors
     /// When it does not end well.
     pub fn stop(self) -> Result<()> {
-        let log = self.socket.with_extension("log");
         let status = self.process.stop(Signal::TERM)?;
         if !status.success() {
             bail!("tcpwatch ended with {status}");
         }
-        // Both are gone already, or nobody's.
-        let _ = fs::remove_file(&self.socket);
-        let _ = fs::remove_file(log);
         Ok(())
     }
 

@@ -24,6 +24,8 @@ pub struct Footprint {
     pub idle_resident_bytes: u64,
     /// After the load, at the defaults.
     pub churn_resident_bytes: u64,
+    /// Of it, what is neither the binary nor the rings. The rings' data is mapped twice, and counted twice.
+    pub churn_anonymous_bytes: u64,
     /// After the load, with every transition exported.
     pub export_resident_bytes: u64,
     /// The most of all the time.
@@ -32,6 +34,15 @@ pub struct Footprint {
     /// Of one CPU.
     pub idle_cpu_share: f64,
     pub idle_wakeups_a_second: f64,
+}
+
+impl Footprint {
+    /// The most resident memory that was seen once the daemon had started.
+    pub fn resident_bytes(&self) -> u64 {
+        self.idle_resident_bytes
+            .max(self.churn_resident_bytes)
+            .max(self.export_resident_bytes)
+    }
 }
 
 /// Measures everything.
@@ -68,6 +79,7 @@ pub fn measure(load: Load, starts: u32, idle: Duration) -> Result<Footprint> {
     load.run()?;
     daemon.counted()?;
     let churn_resident_bytes = daemon.process.memory("VmRSS")?;
+    let churn_anonymous_bytes = daemon.process.memory("RssAnon")?;
     let peak = daemon.process.memory("VmHWM")?;
     daemon.stop()?;
 
@@ -84,6 +96,7 @@ pub fn measure(load: Load, starts: u32, idle: Duration) -> Result<Footprint> {
         attach_seconds: Spread::of(attach).context(none)?,
         idle_resident_bytes,
         churn_resident_bytes,
+        churn_anonymous_bytes,
         export_resident_bytes,
         peak_resident_bytes: peak.max(export_peak),
         idle_seconds: seconds,

@@ -1,5 +1,5 @@
 //! What must be undone even when the bench itself is killed: a second process that waits for the end of the bench and
-//! then puts the kernel's switch back, ends the tools that still run and deletes the namespaces that are left.
+//! then puts the kernel's switch back, ends the tools that still run and deletes the namespaces and files that are left.
 
 use std::{
     collections::BTreeSet,
@@ -95,6 +95,11 @@ fn note(line: &str) {
     }
 }
 
+/// How the namespaces and files of the bench with that process id are named.
+pub fn prefix(pid: u32) -> String {
+    format!("tcpwatch-bench-{pid}-")
+}
+
 /// The guard's own process: waits until the bench with that process id has closed the pipe, then cleans up.
 ///
 /// # Errors
@@ -114,6 +119,12 @@ pub fn keep(bench: u32, bpf_stats: &str) -> Result<()> {
         let _ = kill_process(pid, Signal::KILL);
     }
     namespace::delete_all_of(bench);
+    let prefix = prefix(bench);
+    for entry in fs::read_dir(std::env::temp_dir())?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
     let now = fs::read_to_string(BPF_STATS).unwrap_or_default();
     if now.trim() != bpf_stats {
         set_bpf_stats(bpf_stats)?;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::process::until;
+use super::{guard::prefix, process::until};
 use crate::project;
 
 /// How long the kernel may take to free what a namespace held.
@@ -74,11 +74,6 @@ impl Drop for Namespace {
             eprintln!("note: {error:#}; the next run may be slower for it");
         }
     }
-}
-
-/// How the namespaces of the bench with that process id are named.
-fn prefix(pid: u32) -> String {
-    format!("tcpwatch-bench-{pid}-")
 }
 
 /// Deletes whatever namespaces the bench with that process id left behind.

@@ -18,6 +18,7 @@ const POLL: Duration = Duration::from_millis(1);
 /// A process is calm when it used less than `CALM_CPU` in such a window, twice in a row.
 const CALM_WINDOW: Duration = Duration::from_millis(50);
 const CALM_CPU: Duration = Duration::from_millis(1);
+const SIGNAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Waits for a condition.
 ///
@@ -143,18 +144,23 @@ impl Running {
         )
     }
 
-    /// Ends it with a signal and waits for it.
+    /// Ends it with a signal and waits for it. The signal is sent again every second: bpftrace 0.17 misses one that
+    /// comes at a bad moment.
     ///
     /// # Errors
     /// When it does not end within ten seconds; it is then killed.
     pub fn stop(mut self, signal: Signal) -> Result<ExitStatus> {
-        kill_process(Pid::from_child(&self.child), signal)?;
         let name = self.name.clone();
-        until(
-            &format!("{name} has ended"),
-            Duration::from_secs(10),
-            || self.ended(),
-        )
+        let mut sent: Option<Instant> = None;
+        let limit = Duration::from_secs(10);
+        until(&format!("{name} has ended"), limit, || {
+            let ended = self.ended()?;
+            if ended.is_none() && sent.is_none_or(|sent| sent.elapsed() > SIGNAL_AGAIN) {
+                kill_process(Pid::from_child(&self.child), signal)?;
+                sent = Some(Instant::now());
+            }
+            Ok(ended)
+        })
     }
 }
 

@@ -134,7 +134,8 @@ fn tools(results: &Results) -> String {
                 "tool",
                 "connections/s",
                 "CPU",
-                "the tool's own ns a transition",
+                "CPU added, ns a transition",
+                "of that in the tool itself",
                 "lost",
             ],
         );
@@ -181,6 +182,7 @@ fn tool_row(page: &mut String, tool: &ToolRow, churn: &Churn) {
             tool.title,
             &format!("{:.3}", churn.rate_ratio),
             &format!("{:.3}", churn.cpu_ratio),
+            &format!("{:.0}", churn.added_ns_a_transition),
             if nothing { "-" } else { &own },
             if nothing { "-" } else { &lost },
         ],
@@ -286,10 +288,17 @@ fn footprint(results: &Results) -> String {
         ("resident memory, idle", mib(footprint.idle_resident_bytes)),
         ("after the load", mib(footprint.churn_resident_bytes)),
         (
+            "of it neither binary nor rings, which are mapped twice",
+            mib(footprint.churn_anonymous_bytes),
+        ),
+        (
             "after the load, every transition exported",
             mib(footprint.export_resident_bytes),
         ),
-        ("at most", mib(footprint.peak_resident_bytes)),
+        (
+            "at most, while it starts and reads the kernel's types",
+            mib(footprint.peak_resident_bytes),
+        ),
         (
             "CPU, idle",
             format!(
