@@ -1,6 +1,10 @@
 //! Every way a connect ends that the probes can tell apart, held against the kernel's counters.
 
-use std::{io::Read as _, net::TcpStream, thread};
+use std::{
+    io::Read as _,
+    net::{TcpListener, TcpStream},
+    thread,
+};
 
 use rustix::net::getsockname;
 
@@ -231,7 +235,9 @@ fn without_a_local_port_no_syn_is_sent() {
     namespace.sysctl("net.ipv4.ip_local_port_range", "40000 40000");
     let daemon = Daemon::watching(&namespace);
     namespace.run(|| {
-        let (listener, address) = Carrier::Ipv4.listen();
+        // The one port is for the client.
+        let address = Carrier::Ipv4.address(80);
+        let listener = TcpListener::bind(address).unwrap();
         let held = TcpStream::connect(address).unwrap();
         for _ in 0..4 {
             let error = TcpStream::connect(address).unwrap_err();
