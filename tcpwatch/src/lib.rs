@@ -4,10 +4,12 @@
 //! views without a kernel. ARCHITECTURE.md shows how the parts fit.
 
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod duration;
 pub mod feed;
 pub mod kernel;
+pub mod listen;
 pub mod metrics;
 pub mod model;
 pub mod probes;

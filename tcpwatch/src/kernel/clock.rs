@@ -22,3 +22,8 @@ pub fn wall_clock() -> Clock {
         offset_ns: nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Monotonic),
     }
 }
+
+/// How far the wall clock is ahead of CLOCK_BOOTTIME, in nanoseconds: the moment of boot.
+pub(super) fn boot_offset() -> i128 {
+    nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Boottime)
+}

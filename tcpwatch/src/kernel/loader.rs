@@ -8,7 +8,7 @@ use std::{
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader,
-    maps::{Array, MapData, RingBuf},
+    maps::{Array, Map, MapData, RingBuf},
     programs::BtfTracePoint,
 };
 use tcpwatch_common::{Meta, handshake::DEFAULT_CAPACITY};
@@ -85,6 +85,8 @@ pub struct Loaded {
     pub events: RingBuf<MapData>,
     /// The ring of transitions.
     pub transitions: RingBuf<MapData>,
+    /// The sizes of both rings in bytes, in the order of the counters.
+    pub ring_bytes: [u64; 2],
     /// The programs' own log, where it was asked for.
     pub log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
@@ -145,8 +147,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         switches: take(&mut ebpf, "SWITCHES")?,
         handshake_capacity: options.handshake_capacity,
     };
-    let events = take(&mut ebpf, "EVENTS")?;
-    let transitions = take(&mut ebpf, "TRANSITIONS")?;
+    let (events, events_bytes) = take_ring(&mut ebpf, "EVENTS")?;
+    let (transitions, transitions_bytes) = take_ring(&mut ebpf, "TRANSITIONS")?;
 
     let attached = PROBES
         .iter()
@@ -169,6 +171,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         maps,
         events,
         transitions,
+        ring_bytes: [events_bytes, transitions_bytes],
         log,
     })
 }
@@ -182,15 +185,25 @@ fn kernel_types() -> Result<(Btf, AyaBtf), LoadError> {
 
 fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>
 where
-    M: TryFrom<aya::maps::Map>,
+    M: TryFrom<Map>,
 {
     ebpf.take_map(name)
         .and_then(|map| M::try_from(map).ok())
         .ok_or(LoadError::Map(name))
 }
 
+fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<(RingBuf<MapData>, u64), LoadError> {
+    let map = ebpf.take_map(name).ok_or(LoadError::Map(name))?;
+    let bytes = match &map {
+        Map::RingBuf(data) => data.info().map_or(0, |info| info.max_entries().into()),
+        _ => 0,
+    };
+    let ring = RingBuf::try_from(map).map_err(|_| LoadError::Map(name))?;
+    Ok((ring, bytes))
+}
+
 /// Whether the tracepoint exists with the parameters that the program was written for.
-fn check_signature(btf: &Btf, plan: &Plan) -> Result<(), String> {
+pub(super) fn check_signature(btf: &Btf, plan: &Plan) -> Result<(), String> {
     let prototype = btf
         .tracepoint(plan.name)
         .map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod connection;
 pub mod event;
+pub mod observation;
 pub mod snapshot;
 
 pub use agent::{Agent, Hook, Probe, ProcessStats, Ring, Table};
@@ -14,4 +15,5 @@ pub use connection::{
     TimerKind,
 };
 pub use event::{ConnectStalled, Event, Transition};
+pub use observation::{NamespaceFacts, Observation, Sockets, SynSysctls};
 pub use snapshot::{Clock, Namespace, Snapshot};

@@ -7,8 +7,8 @@ use std::{
 
 use tcpwatch_common::tcp_state::TcpState;
 
-use super::{Sockets, syn_timer::SynProgress};
-use crate::model::{Attempt, Connection, GivesUp, Socket, Syn, TimerKind};
+use super::{policy, syn_timer::SynProgress};
+use crate::model::{Attempt, Connection, GivesUp, Socket, Sockets, Syn, TimerKind};
 
 /// What a socket and an attempt have in common: no two open sockets share an inode number.
 type Key = (u32, u64);
@@ -103,7 +103,7 @@ impl Half<'_> {
             .namespaces
             .get(&netns)
             .and_then(|facts| facts.syn)
-            .map(|sysctls| sysctls.policy(attempt));
+            .map(|sysctls| policy(&sysctls, attempt));
         // Without a start, the retransmits so far say how long it has taken at least.
         let age_at_least = match since_ns {
             Some(since) => Duration::from_nanos(now_ns.saturating_sub(since)),

@@ -5,5 +5,10 @@
     reason = "a test that cannot prepare its ground fails"
 )]
 
+mod churn;
+mod daemon;
+mod fixture;
+mod handshake;
 mod netns;
 mod sock_diag;
+mod syn_sent;

@@ -22,7 +22,7 @@ use tcpwatch::kernel::{
     sysctl,
 };
 
-use crate::netns::{TestNamespace, eventually};
+use crate::fixture::{eventually, namespace::TestNamespace};
 
 fn dump(namespace: &TestNamespace, request: Request) -> Vec<Entry> {
     namespace.run(move || {
@@ -556,57 +556,4 @@ fn a_request_that_the_kernel_refuses_says_so_and_does_not_spoil_the_next() {
         let (entries, _) = socket.collect(&request).unwrap();
         assert_exactly(&entries, &expected);
     });
-}
-
-#[test]
-#[ignore = "a measurement, not a check: run it with --ignored --nocapture, on a release build"]
-fn cost_of_a_dump() {
-    let namespace = TestNamespace::new();
-    let streams = crowd(&namespace, 4000);
-    let mut filtered = Request::new(Family::V4, StateMask::ESTABLISHED);
-    filtered.filter = Some(Filter::RemotePort(1));
-    let all = Request {
-        extensions: Extensions::ALL,
-        ..Request::new(Family::V4, StateMask::ESTABLISHED)
-    };
-    let info = Extensions {
-        info: true,
-        ..Extensions::default()
-    };
-    let requests = [
-        (
-            "no extensions",
-            Request::new(Family::V4, StateMask::ESTABLISHED),
-        ),
-        (
-            "tcp_info",
-            Request {
-                extensions: info,
-                ..all.clone()
-            },
-        ),
-        ("all extensions", all),
-        ("all rejected by a filter", filtered),
-        (
-            "SYN_SENT, of which there is none",
-            Request::new(Family::V4, StateMask::SYN_SENT),
-        ),
-    ];
-    for (what, request) in requests {
-        let (sockets, best) = namespace.run(move || {
-            let mut socket = DiagSocket::open().unwrap();
-            let mut best = Duration::MAX;
-            let mut sockets = 0;
-            for _ in 0..20 {
-                let began = Instant::now();
-                sockets = socket.dump(&request, |_| ()).unwrap().sockets;
-                best = best.min(began.elapsed());
-            }
-            (sockets, best)
-        });
-        let each = best.as_nanos() / streams.len() as u128;
-        println!(
-            "{what}: {sockets} sockets reported in {best:?}, {each} ns for each that there is"
-        );
-    }
 }

@@ -1,0 +1,183 @@
+//! The classic lab: a firewall drops SYNs silently, and what is shown of it comes true.
+
+use std::{
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::fixture::{
+    counters::Counters,
+    daemon::{Daemon, tcpwatch},
+    eventually,
+    namespace::TestNamespace,
+    shared,
+    socket::{Carrier, start_connect},
+    within,
+};
+
+/// One attempt with these sysctls; `linear` is left as it is where it is `None`.
+#[track_caller]
+fn lab(retries: u8, linear: Option<u8>) {
+    let _kernel = shared();
+    let namespace = TestNamespace::new();
+    namespace.sysctl("net.ipv4.tcp_syn_retries", retries);
+    if let Some(linear) = linear
+        && !namespace.sysctl("net.ipv4.tcp_syn_linear_timeouts", linear)
+    {
+        // Before 6.5 there are no linear timeouts; what the kernel does then is the other case.
+        assert_eq!(linear_timeouts_of_this_kernel(&namespace), None);
+    }
+    namespace.drop_arriving("tcp dport 443");
+    let daemon = Daemon::watching(&namespace);
+
+    let target = namespace.target();
+    let (began, begins) = std::sync::mpsc::channel();
+    let client = thread::spawn(move || {
+        let thread = tcpwatch::kernel::netns::NamespaceThread::spawn().unwrap();
+        let job = move || {
+            began.send(Instant::now()).unwrap();
+            let error = TcpStream::connect(Carrier::Ipv4.address(443)).unwrap_err();
+            (Instant::now(), error)
+        };
+        thread.blocking_run_in(target, job).unwrap()
+    });
+    let start = begins.recv().unwrap();
+
+    let first = within(
+        Duration::from_millis(1500),
+        "the connection is shown",
+        || daemon.connections().pop(),
+    );
+    let number = |connection: &Value, path: &str| connection.pointer(path).and_then(Value::as_f64);
+    let limit = number(&first, "/syn/retransmits_limit").unwrap();
+    let promised = start.elapsed() + seconds(number(&first, "/gives_up_in_seconds").unwrap());
+    assert_eq!(first["remote"]["port"], 443);
+    assert_eq!(first["gives_up_because"], "tcp_syn_retries");
+    assert_eq!(first["process"]["pid"], std::process::id());
+
+    // Each retransmit is shown as it happens: the promised moment of the next one is when the
+    // count goes up.
+    let mut seen = Vec::new();
+    let mut next_at: Option<Duration> = None;
+    while !client.is_finished() {
+        if let Some(connection) = daemon.connections().pop() {
+            let now = start.elapsed();
+            let retransmits = connection["syn"]["retransmits"].as_u64().unwrap();
+            if seen.last().is_none_or(|(last, _)| *last != retransmits) {
+                if let Some(next_at) = next_at {
+                    // Its own timer's slack is an eighth at most, and emulation is slow.
+                    let late = now.as_secs_f64() - next_at.as_secs_f64();
+                    assert!(
+                        (-0.1..0.9).contains(&late),
+                        "retransmit {retransmits} came {late} s late"
+                    );
+                }
+                seen.push((retransmits, now));
+            }
+            let next = number(&connection, "/syn/next_retransmit_in_seconds").unwrap();
+            next_at = Some(now + seconds(next));
+            assert_eq!(
+                connection["syn"]["stalled"],
+                retransmits > 0 || now > Duration::from_secs(1)
+            );
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (ended, error) = client.join().unwrap();
+    let lasted = ended - start;
+    assert_eq!(error.raw_os_error(), Some(110), "{error}");
+    let counts: Vec<u64> = seen.iter().map(|(count, _)| *count).collect();
+    assert_eq!(
+        counts,
+        (counts[0]..=limit as u64).collect::<Vec<_>>(),
+        "none was left out"
+    );
+    let off = (promised.as_secs_f64() - lasted.as_secs_f64()).abs() / lasted.as_secs_f64();
+    assert!(off < 0.1, "promised {promised:?}, lasted {lasted:?}");
+
+    let metrics = eventually("the attempt timed out", || {
+        let metrics = daemon.metrics();
+        (metrics.connects("timed_out") == 1).then_some(metrics)
+    });
+    let kernel = Counters::of(&namespace);
+    let resent = metrics.sum("tcpwatch_retransmits_total", &[("kind", "syn")]);
+    assert_eq!(resent, kernel.get("TCPSynRetrans"));
+    assert_eq!(resent, limit as u64);
+    assert_eq!(kernel.get("AttemptFails"), 1);
+    assert_eq!(kernel.get("TCPAbortOnTimeout"), 1);
+    assert_eq!(metrics.sum("tcpwatch_syn_sent_stalls_total", &[]), 1);
+    let ended = &daemon.get("/api/v1/connects?outcome=timed_out")["connects"][0];
+    assert_eq!(ended["syn_retransmits"], resent);
+    assert_eq!(ended["error"], "ETIMEDOUT");
+    assert_eq!(ended["by"], "timer");
+}
+
+fn seconds(value: f64) -> Duration {
+    Duration::from_secs_f64(value)
+}
+
+fn linear_timeouts_of_this_kernel(namespace: &TestNamespace) -> Option<u8> {
+    namespace.run(|| {
+        tcpwatch::kernel::sysctl::SynSysctls::read()
+            .unwrap()
+            .syn_linear_timeouts
+    })
+}
+
+#[test]
+fn one_retry() {
+    lab(1, Some(0));
+}
+
+#[test]
+fn one_retry_and_linear_timeouts() {
+    lab(1, Some(4));
+}
+
+#[test]
+fn two_retries() {
+    lab(2, Some(0));
+}
+
+#[test]
+fn two_retries_and_linear_timeouts() {
+    lab(2, Some(4));
+}
+
+#[test]
+fn three_retries() {
+    lab(3, Some(0));
+}
+
+#[test]
+fn three_retries_and_linear_timeouts() {
+    lab(3, Some(4));
+}
+
+#[test]
+fn the_command_shows_process_retransmits_and_countdown() {
+    let _kernel = shared();
+    let namespace = TestNamespace::new();
+    namespace.drop_arriving("tcp dport 443");
+    let daemon = Daemon::watching(&namespace);
+    let pending = namespace
+        .run(|| Carrier::ALL.map(|carrier| start_connect(None, carrier.address(443)).unwrap()));
+    let url = format!("unix:{}", daemon.socket.display());
+    let table = eventually("all three were resent", || {
+        let output = tcpwatch(&["--url", &url, "connections", "--state", "syn_sent"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (text.matches("1/10").count() + text.matches("1/6").count() == 3).then_some(text)
+    });
+    assert!(table.contains(&std::process::id().to_string()), "{table}");
+    assert!(table.contains("tcp_syn_retries"), "{table}");
+    assert_eq!(table.matches("SYN_SENT").count(), 3, "{table}");
+    drop(pending);
+}
