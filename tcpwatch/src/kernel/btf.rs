@@ -14,6 +14,7 @@ mod error;
 mod members;
 mod prototype;
 mod raw;
+mod stub;
 #[cfg(test)]
 mod tests;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aya::{
-    Btf as AyaBtf, Ebpf, EbpfLoader,
+    Btf as AyaBtf, Ebpf, EbpfLoader, Endianness,
     maps::{Array, Map, MapData, RingBuf},
     programs::BtfTracePoint,
 };
@@ -176,10 +176,12 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     })
 }
 
-/// The kernel's types, once for our own look-ups and once in the shape that aya wants.
+/// The kernel's types for our own look-ups, and as little of them as aya needs.
 fn kernel_types() -> Result<(Btf, AyaBtf), LoadError> {
     let btf = Btf::running_kernel()?;
-    let aya_btf = AyaBtf::from_sys_fs().map_err(|error| LoadError::Object(chain(&error)))?;
+    let names: Vec<&str> = PROBES.iter().map(|plan| plan.name).collect();
+    let aya_btf = AyaBtf::parse(&btf.stub(&names)?, Endianness::default())
+        .map_err(|error| LoadError::Object(chain(&error)))?;
     Ok((btf, aya_btf))
 }
 

@@ -240,6 +240,17 @@ impl Raw {
         })
     }
 
+    /// The number of the first typedef of that name.
+    pub fn typedef_id(&self, name: &str) -> Option<u32> {
+        let key = key(name)?;
+        self.typedefs.iter().copied().find(|id| {
+            self.offsets
+                .get(*id as usize - 1)
+                .and_then(|at| u32_at(&self.bytes, *at as usize))
+                .is_some_and(|name| self.is_named(name, &key))
+        })
+    }
+
     /// Whether the string at `name` is the one a [`key`] was made from.
     pub fn is_named(&self, name: u32, key: &[u8]) -> bool {
         self.string_from(name)
