@@ -2,18 +2,16 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use crate::api::Routes;
-
-/// The defaults: the socket for the tools of this host, loopback for a scraper on it.
-pub const DEFAULT_SOCKET: &str = "/run/tcpwatch/tcpwatch.sock";
-/// See [`DEFAULT_SOCKET`].
-pub const DEFAULT_TCP: &str = "127.0.0.1:9777";
+use crate::{
+    api::Routes,
+    cli::client::{DEFAULT_PORT, DEFAULT_SOCKET},
+};
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +48,11 @@ impl Listen {
             address: Address::Unix(DEFAULT_SOCKET.into()),
             routes: Routes::All,
         };
-        let tcp = DEFAULT_TCP.parse().map(|address| Self {
-            address: Address::Tcp(address),
+        let tcp = Self {
+            address: Address::Tcp((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()),
             routes: Routes::All,
-        });
-        std::iter::once(unix).chain(tcp).collect()
+        };
+        vec![unix, tcp]
     }
 }
 

@@ -1,14 +1,18 @@
-//! The tcpwatch binary.
-fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
-    tcpwatch::app::run(&tcpwatch::app::Options {
-        listen: vec!["unix:/tmp/t.sock".parse().unwrap()],
-        netns: std::env::args().nth(1),
-        stall_after: std::time::Duration::from_secs(1),
-        handshake_capacity: 16384,
-        record_transitions: false,
-        log_programs: false,
-    })
+//! The tcpwatch binary: reads the command line and hands over.
+
+use std::process::ExitCode;
+
+use tcpwatch::cli::{self, Command, Console, client::Target};
+
+fn main() -> ExitCode {
+    let mut console = Console::stdio();
+    let cli = match cli::parse(std::env::args_os(), &mut console) {
+        Ok(cli) => cli,
+        Err(exit) => return exit.into(),
+    };
+    match cli.command {
+        Command::Daemon(args) => cli::daemon::run(args, &mut console),
+        Command::Preflight(args) => cli::preflight::run(args, &mut console),
+        Command::Ask(ask) => cli::run(&ask, &Target::candidates(cli.url), &mut console).into(),
+    }
 }

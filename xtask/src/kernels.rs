@@ -103,7 +103,7 @@ impl Series {
     fn fetch_into(&self, cache: &Path, work: &Path) -> Result<()> {
         let apt = Apt::new(work.join("apt"), &self.sources()?)?;
         // A suite without its security part still has a kernel; what counts is what can be resolved.
-        let updated = apt.run("apt-get", &["update"]);
+        let updated = apt.run("apt-get", &["update", "--error-on=any"]);
         let image = match apt.depends(META_PACKAGE, &["linux-image-"]) {
             Ok(images) if !images.is_empty() => images[0].clone(),
             resolved => {

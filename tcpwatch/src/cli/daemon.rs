@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::{ArgAction, ValueEnum};
 use tcpwatch_common::handshake::DEFAULT_CAPACITY;
 
+use super::{Console, Exit};
 use crate::{
     app::{self, Options},
     listen::Listen,
@@ -38,7 +39,7 @@ pub struct Args {
     pub netns: Option<String>,
 
     /// Call a connection in SYN_SENT stalled when it is older than this
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = crate::duration::parse)]
     pub stall_after: Duration,
 
     /// Connect attempts under way that are followed at the same time
@@ -55,22 +56,31 @@ pub struct Args {
     pub log_programs: bool,
 }
 
-/// Runs the daemon.
-///
-/// # Errors
-/// As [`app::run`].
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+/// Runs the daemon until it is told to stop; why it could not run is one line on `console`.
+#[must_use]
+pub fn run(args: Args, console: &mut Console<'_>) -> ExitCode {
     start_log(args.log_format, args.log_programs);
-    let listen = if args.listen.is_empty() { Listen::defaults() } else { args.listen };
-    app::run(&Options {
+    let listen = if args.listen.is_empty() {
+        Listen::defaults()
+    } else {
+        args.listen
+    };
+    let ended = app::run(&Options {
         listen,
         netns: args.netns,
         stall_after: args.stall_after,
         handshake_capacity: args.handshakes,
         record_transitions: args.record_transitions,
         log_programs: args.log_programs,
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    match ended {
+        Ok(()) => Exit::Answered,
+        Err(error) => {
+            console.complain(&format!("{error:#}"));
+            Exit::Failed
+        }
+    }
+    .into()
 }
 
 /// Logs to standard error; TCPWATCH_LOG takes tracing's filter directives.
@@ -78,14 +88,20 @@ fn start_log(format: LogFormat, programs: bool) {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_env("TCPWATCH_LOG").unwrap_or_else(|_| {
         // What the programs log arrives under the name of their crate.
-        EnvFilter::new(if programs { "info,tcpwatch_ebpf=debug" } else { "info" })
+        EnvFilter::new(if programs {
+            "info,tcpwatch_ebpf=debug"
+        } else {
+            "info"
+        })
     });
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A log that is set up twice stays as it was.
     let _ = match format {
         LogFormat::Text => {
             use std::io::IsTerminal as _;
-            builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+            builder
+                .with_ansi(std::io::stderr().is_terminal())
+                .try_init()
         }
         LogFormat::Json => builder.json().try_init(),
     };
