@@ -16,10 +16,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::listen::{DEFAULT_SOCKET, DEFAULT_TCP};
-
-/// The port of a URL that names none.
-const DEFAULT_PORT: u16 = 9777;
+/// The daemon's unix socket unless it is told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/tcpwatch/tcpwatch.sock";
+/// The daemon's TCP port unless it is told otherwise.
+pub const DEFAULT_PORT: u16 = 9777;
 /// How long a daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,12 +39,10 @@ impl Target {
     pub fn candidates(url: Option<Self>) -> Vec<Self> {
         match url {
             Some(url) => vec![url],
-            None => {
-                let tcp = format!("http://{DEFAULT_TCP}").parse();
-                std::iter::once(Self::Unix(DEFAULT_SOCKET.into()))
-                    .chain(tcp)
-                    .collect()
-            }
+            None => vec![
+                Self::Unix(DEFAULT_SOCKET.into()),
+                Self::Tcp("127.0.0.1".to_owned(), DEFAULT_PORT),
+            ],
         }
     }
 }

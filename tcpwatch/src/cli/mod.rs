@@ -23,12 +23,10 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub use self::console::Console;
-// The value parser of the flags that take a duration.
 use self::{
     client::Target,
     request::{Body, Request},
 };
-use crate::duration::parse as duration;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
