@@ -13,7 +13,7 @@ use tcpwatch_common::{
 
 use crate::{
     kernel::Sock,
-    maps::{HANDSHAKES, add, counters},
+    maps::{HANDSHAKES, add, cell, counters},
 };
 
 #[btf_tracepoint(function = "tcp_receive_reset")]
@@ -24,7 +24,8 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
     }
     let Some(counters) = counters() else { return 0 };
     let state = sk.state();
-    add(&counters.resets_received[state_slot(state, sk.family())], 1);
+    let slot = state_slot(state, sk.family());
+    add(cell(&counters.resets_received, slot), 1);
     if state != TcpState::SynSent.raw() && state != TcpState::SynRecv.raw() {
         return 0;
     }

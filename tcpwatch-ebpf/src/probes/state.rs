@@ -28,7 +28,7 @@ use tcpwatch_common::{
 use crate::{
     emit::emit,
     kernel::Sock,
-    maps::{HANDSHAKES, add, counters, export_transitions},
+    maps::{HANDSHAKES, add, cell, counters, export_transitions},
 };
 
 const ESTABLISHED: u8 = TcpState::Established.raw();
@@ -46,10 +46,8 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let Some(counters) = counters() else { return 0 };
-    add(
-        &counters.transitions[transition_slot(from, to, sk.family())],
-        1,
-    );
+    let slot = transition_slot(from, to, sk.family());
+    add(cell(&counters.transitions, slot), 1);
     if to == SYN_SENT {
         start(counters, sk);
     } else if from == SYN_SENT {
