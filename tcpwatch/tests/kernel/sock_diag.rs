@@ -18,7 +18,7 @@ use tcpwatch::kernel::{
     sysctl,
 };
 
-use crate::fixture::{eventually, namespace::TestNamespace};
+use crate::fixture::{eventually, namespace::TestNamespace, shared};
 
 fn dump(namespace: &TestNamespace, request: Request) -> Vec<Entry> {
     namespace.run(move || {
@@ -109,6 +109,7 @@ fn begin_connect(namespace: &TestNamespace, to: SocketAddr) -> OwnedFd {
 
 #[test]
 fn each_state_has_exactly_its_sockets() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let v4 = pair(&namespace, "127.0.0.1", "127.0.0.1");
     let v6 = pair(&namespace, "::1", "::1");
@@ -192,6 +193,7 @@ fn each_state_has_exactly_its_sockets() {
 
 #[test]
 fn a_filter_selects_exactly_what_it_says() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let v4: Vec<_> = ["127.0.0.1", "127.0.0.2", "127.1.0.1"]
         .into_iter()
@@ -281,6 +283,7 @@ fn a_filter_selects_exactly_what_it_says() {
 
 #[test]
 fn a_syn_without_an_answer_waits_for_its_retransmit() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     namespace.drop_arriving("tcp dport 9");
     for (family, to) in [
@@ -346,6 +349,7 @@ fn a_syn_without_an_answer_waits_for_its_retransmit() {
 
 #[test]
 fn a_handshake_without_its_last_ack_is_a_request_sock() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let listener = namespace.run(|| TcpListener::bind("127.0.0.1:0").unwrap());
     let local = listener.local_addr().unwrap();
@@ -373,6 +377,7 @@ fn a_handshake_without_its_last_ack_is_a_request_sock() {
 
 #[test]
 fn the_numbers_are_those_of_the_socket() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let mut pair = pair(&namespace, "127.0.0.1", "127.0.0.1");
     let sent = vec![7; 10_000];
@@ -438,6 +443,7 @@ fn the_numbers_are_those_of_the_socket() {
 
 #[test]
 fn owner_and_keepalive_timer_are_those_of_the_socket() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let pair = pair(&namespace, "127.0.0.1", "127.0.0.1");
     fchown(&pair.client, Some(Uid::from_raw(1234)), None).unwrap();
@@ -461,6 +467,7 @@ fn owner_and_keepalive_timer_are_those_of_the_socket() {
 
 #[test]
 fn a_listener_tells_its_accept_queue() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let (listener, _waiting) = namespace.run(|| {
         let flags = SocketFlags::CLOEXEC;

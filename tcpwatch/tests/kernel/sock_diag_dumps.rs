@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tcpwatch::kernel::sock_diag::{DiagError, DiagSocket, Family, Filter, Request, StateMask};
 
 use crate::{
-    fixture::namespace::TestNamespace,
+    fixture::{namespace::TestNamespace, shared},
     sock_diag::{assert_exactly, held, in_states, pair},
 };
 
@@ -40,6 +40,7 @@ fn crowd(namespace: &TestNamespace, count: usize) -> Vec<TcpStream> {
 
 #[test]
 fn a_dump_in_many_parts_is_whole() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let streams = crowd(&namespace, 300);
     let expected: Vec<_> = streams.iter().map(held).collect();
@@ -51,6 +52,7 @@ fn a_dump_in_many_parts_is_whole() {
 
 #[test]
 fn a_dump_that_was_left_does_not_spoil_the_next() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let _streams = crowd(&namespace, 300);
     namespace.run(|| {
@@ -70,6 +72,7 @@ fn a_dump_that_was_left_does_not_spoil_the_next() {
 
 #[test]
 fn a_request_that_the_kernel_refuses_says_so_and_does_not_spoil_the_next() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let pair = pair(&namespace, "127.0.0.1", "127.0.0.1");
     let expected = [held(&pair.client), held(&pair.server)];
