@@ -15,7 +15,11 @@ fn main() -> anyhow::Result<()> {
     // rustc's BPF target needs -Zbuild-std=core, so the build of the eBPF crate, and no other, may
     // use unstable features.
     // SAFETY: nothing else runs in this build script, so nobody reads the environment meanwhile.
-    unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
+    unsafe {
+        std::env::set_var("RUSTC_BOOTSTRAP", "1");
+        // aya-build shows every line of the inner build as a warning: only its errors are wanted.
+        std::env::set_var("CARGO_TERM_QUIET", "true");
+    }
     let toolchain = std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| PINNED.into());
     aya_build::build_ebpf(
         [aya_build::Package {

@@ -49,6 +49,8 @@ pub struct Counters {
     pub handshakes_unended: u64,
     /// Sockets that left SYN_SENT without an entry: from before the agent, or after a full table.
     pub handshakes_unknown: u64,
+    /// Entries of the handshake table that are kept free; wraps below zero on a single CPU.
+    pub handshakes_kept_free: u64,
 }
 
 /// How many rings there are.
@@ -119,6 +121,7 @@ impl Counters {
         handshakes_full: 0,
         handshakes_unended: 0,
         handshakes_unknown: 0,
+        handshakes_kept_free: 0,
     };
 
     /// How often sockets of `family` went from one state to another.
@@ -148,6 +151,7 @@ impl Counters {
             handshakes_full,
             handshakes_unended,
             handshakes_unknown,
+            handshakes_kept_free,
         } = self;
         sum(transitions, &other.transitions);
         sum(connects, &other.connects);
@@ -165,5 +169,6 @@ impl Counters {
         *handshakes_full = handshakes_full.wrapping_add(other.handshakes_full);
         *handshakes_unended = handshakes_unended.wrapping_add(other.handshakes_unended);
         *handshakes_unknown = handshakes_unknown.wrapping_add(other.handshakes_unknown);
+        *handshakes_kept_free = handshakes_kept_free.wrapping_add(other.handshakes_kept_free);
     }
 }

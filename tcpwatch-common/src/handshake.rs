@@ -10,6 +10,9 @@ use crate::flow::Flow;
 /// How many handshakes the table holds unless the configuration says otherwise.
 pub const DEFAULT_CAPACITY: u32 = 16_384;
 
+/// The state of an entry that no handshake uses: kept for the next socket at the same address.
+pub const FREE: u8 = 0;
+
 /// The RST that ended this handshake was seen (tracepoint tcp_receive_reset).
 pub const RESET_RECEIVED: u8 = 1;
 /// The socket went through SYN_RECV: simultaneous open or a connect to itself.
@@ -40,7 +43,7 @@ pub struct Handshake {
     pub syn_retransmits: u32,
     /// TCP_USER_TIMEOUT in milliseconds, 0 for none.
     pub user_timeout_ms: u32,
-    /// The socket's state: SYN_SENT or SYN_RECV.
+    /// The socket's state: SYN_SENT or SYN_RECV; [`FREE`] for none.
     pub state: u8,
     /// [`RESET_RECEIVED`], [`SIMULTANEOUS`] and [`DROPPED_LOCALLY`].
     pub flags: u8,
@@ -50,4 +53,32 @@ pub struct Handshake {
     pub reserved: [u8; 5],
     /// The process's name, NUL-terminated.
     pub comm: [u8; 16],
+}
+
+impl Handshake {
+    /// All zero, and free.
+    pub const EMPTY: Self = Self {
+        flow: Flow {
+            saddr: [0; 16],
+            daddr: [0; 16],
+            netns: 0,
+            sport: 0,
+            dport: 0,
+            family: 0,
+            reserved: [0; 3],
+        },
+        started_ns: 0,
+        last_retransmit_ns: 0,
+        inode: 0,
+        cgroup_id: 0,
+        pid: 0,
+        uid: 0,
+        syn_retransmits: 0,
+        user_timeout_ms: 0,
+        state: FREE,
+        flags: 0,
+        syn_retries: 0,
+        reserved: [0; 5],
+        comm: [0; 16],
+    };
 }

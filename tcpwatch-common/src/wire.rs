@@ -22,7 +22,7 @@ const _: () = assert!(size_of::<Transition>() == 80);
 const _: () = assert!(size_of::<Meta>() == 16);
 // PCPU_MIN_UNIT_SIZE: the kernel refuses a per-CPU value above 32 KiB.
 const _: () = assert!(size_of::<Counters>() <= 32 * 1024);
-const _: () = assert!(size_of::<Counters>() % 8 == 0);
+const _: () = assert!(size_of::<Counters>().is_multiple_of(8));
 
 macro_rules! plain_old_data {
     ($($name:ty),* $(,)?) => {$(

@@ -1,15 +1,17 @@
 //! The eBPF programs of tcpwatch: maps, the way to kernel memory, and one file a probe family.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // core::sync::atomic has no read-modify-write on a target without compare-and-swap; the
-// instruction set has the addition all the same.
+// instruction set has the addition all the same. Inline assembly for BPF is unstable, too.
 #![cfg_attr(
     target_arch = "bpf",
-    feature(core_intrinsics),
+    feature(asm_experimental_arch, core_intrinsics),
     expect(internal_features)
 )]
 
 #[cfg(target_arch = "bpf")]
 mod emit;
+#[cfg(target_arch = "bpf")]
+mod handshakes;
 #[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]

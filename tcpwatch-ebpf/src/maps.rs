@@ -62,6 +62,27 @@ pub fn add(cell: &u64, by: u64) {
     }
 }
 
+/// The cell at `index` of a table whose length is a power of two; the index wraps round.
+///
+/// The mask is an instruction of its own, so that the verifier sees the bound: the compiler drops a
+/// mask that it knows to change nothing, and the verifier of 6.1 loses the bound where two masked
+/// parts are put together by OR.
+#[inline(always)]
+pub fn cell<const N: usize>(table: &[u64; N], mut index: usize) -> &u64 {
+    const { assert!(N.is_power_of_two()) };
+    // SAFETY: one AND between a register and a constant.
+    unsafe {
+        core::arch::asm!(
+            "{index} &= {mask}",
+            index = inout(reg) index,
+            mask = const N - 1,
+            options(pure, nomem, nostack)
+        );
+    }
+    // SAFETY: the mask leaves an index below N.
+    unsafe { table.get_unchecked(index) }
+}
+
 /// Whether somebody wants each transition as a record.
 #[inline(always)]
 pub fn export_transitions() -> bool {

@@ -2,7 +2,7 @@
 # The first process of a VM: it mounts what a Linux machine has, loads the modules, runs /command with its output on
 # the second serial port, says there with which code that ended, and powers off. xtask/src/vm.rs fills in the words
 # between at signs and reads what comes out.
-export PATH=/bin HOME=/root TCPWATCH_BIN=/bin/tcpwatch
+export PATH=/bin HOME=/root TCPWATCH_BIN=/bin/tcpwatch TCPWATCH_EMULATED=1
 /bin/busybox mkdir -p /proc /sys /dev
 /bin/busybox --install -s /bin 2>/dev/null
 unset TERM

@@ -7,17 +7,19 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
+    handshakes,
     kernel::Sock,
-    maps::{HANDSHAKES, add, counters},
+    maps::{add, counters},
 };
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
-    if HANDSHAKES.get_ptr(sk.key()).is_some() && HANDSHAKES.remove(sk.key()).is_ok() {
-        if let Some(counters) = counters() {
-            add(&counters.handshakes_unended, 1);
-        }
+    if let Some(entry) = handshakes::find(sk)
+        && let Some(counters) = counters()
+    {
+        add(&counters.handshakes_unended, 1);
+        handshakes::release(counters, sk, entry);
     }
     0
 }

@@ -12,8 +12,9 @@ use tcpwatch_common::{
 };
 
 use crate::{
+    handshakes,
     kernel::Sock,
-    maps::{HANDSHAKES, add, counters},
+    maps::{add, cell, counters},
 };
 
 #[btf_tracepoint(function = "tcp_receive_reset")]
@@ -24,24 +25,22 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
     }
     let Some(counters) = counters() else { return 0 };
     let state = sk.state();
-    add(&counters.resets_received[state_slot(state, sk.family())], 1);
+    let slot = state_slot(state, sk.family());
+    add(cell(&counters.resets_received, slot), 1);
     if state != TcpState::SynSent.raw() && state != TcpState::SynRecv.raw() {
         return 0;
     }
-    if let Some(entry) = HANDSHAKES.get_ptr_mut(sk.key()) {
-        // SAFETY: a pointer to a map value from a look-up that succeeded; tcp_reset() runs with
-        // the socket locked, so nobody else writes this entry.
-        unsafe { (*entry).flags |= RESET_RECEIVED };
-    } else if state == TcpState::SynSent.raw() {
+    if let Some(entry) = handshakes::find(sk) {
+        entry.flags |= RESET_RECEIVED;
+    } else if state == TcpState::SynSent.raw()
+        && let Some(entry) = handshakes::claim(counters, sk)
+    {
         // An attempt from before the agent: its outcome needs this one fact.
-        let entry = Handshake {
+        *entry = Handshake {
             state,
             flags: RESET_RECEIVED,
-            ..Handshake::default()
+            ..Handshake::EMPTY
         };
-        if HANDSHAKES.insert(sk.key(), entry, 0).is_err() {
-            add(&counters.handshakes_full, 1);
-        }
     }
     0
 }

@@ -15,8 +15,9 @@ use tcpwatch_common::{
 
 use crate::{
     emit::emit,
+    handshakes,
     kernel::{Sock, retransmit_has_err},
-    maps::{HANDSHAKES, add, counters},
+    maps::{add, counters},
 };
 
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
@@ -40,12 +41,9 @@ pub fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
     if retransmits == 1 {
         add(&counters.syn_stalls[family], 1);
     }
-    let Some(entry) = HANDSHAKES.get_ptr_mut(sk.key()) else {
+    let Some(entry) = handshakes::find(sk) else {
         return 0;
     };
-    // SAFETY: a pointer to a map value from a look-up that succeeded; the retransmit timer holds
-    // the socket's lock, so nobody else writes this entry.
-    let entry = unsafe { &mut *entry };
     entry.syn_retransmits = retransmits;
     entry.last_retransmit_ns = now;
     if failed {

@@ -18,8 +18,7 @@ use tcpwatch_common::{
     event::{
         Header, KIND_CONNECT_ENDED, KIND_TRANSITION, connect::ConnectEnded, transition::Transition,
     },
-    flow::Flow,
-    handshake::{Handshake, RESET_RECEIVED, SIMULTANEOUS},
+    handshake::{RESET_RECEIVED, SIMULTANEOUS},
     histogram::connect_bucket,
     outcome::{Ending, Outcome},
     tcp_state::TcpState,
@@ -27,8 +26,9 @@ use tcpwatch_common::{
 
 use crate::{
     emit::emit,
+    handshakes,
     kernel::Sock,
-    maps::{HANDSHAKES, add, counters, export_transitions},
+    maps::{add, cell, counters, export_transitions},
 };
 
 const ESTABLISHED: u8 = TcpState::Established.raw();
@@ -46,21 +46,19 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let Some(counters) = counters() else { return 0 };
-    add(
-        &counters.transitions[transition_slot(from, to, sk.family())],
-        1,
-    );
+    let slot = transition_slot(from, to, sk.family());
+    add(cell(&counters.transitions, slot), 1);
     if to == SYN_SENT {
         start(counters, sk);
     } else if from == SYN_SENT {
         if to == SYN_RECV {
             simultaneous(sk);
         } else {
-            end(&ctx, counters, sk, to);
+            end(&ctx, counters, sk, from, to);
         }
     } else if from == SYN_RECV && sk.has_owner() {
         // A passive child has no owner before accept(), and so costs no look-up.
-        end(&ctx, counters, sk, to);
+        end(&ctx, counters, sk, from, to);
     }
     if export_transitions() {
         transition(counters, sk, from, to);
@@ -72,71 +70,59 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn start(counters: &Counters, sk: Sock) {
     let Some(tcp) = sk.tcp() else { return };
-    let mut handshake = Handshake {
-        flow: Flow::default(),
-        // SAFETY: the helpers have no preconditions.
-        started_ns: unsafe { bpf_ktime_get_ns() },
-        last_retransmit_ns: 0,
-        inode: sk.inode(),
-        // SAFETY: as above.
-        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        pid: (bpf_get_current_pid_tgid() >> 32) as u32,
-        uid: bpf_get_current_uid_gid() as u32,
-        syn_retransmits: 0,
-        state: SYN_SENT,
-        flags: 0,
-        syn_retries: tcp.syn_retries(),
-        user_timeout_ms: tcp.user_timeout_ms(),
-        reserved: [0; 5],
-        comm: bpf_get_current_comm().unwrap_or_default(),
+    let Some(entry) = handshakes::claim(counters, sk) else {
+        return;
     };
-    sk.flow(Some(tcp), &mut handshake.flow);
-    if HANDSHAKES.insert(sk.key(), &handshake, 0).is_err() {
-        add(&counters.handshakes_full, 1);
-    }
+    sk.flow(Some(tcp), &mut entry.flow);
+    // SAFETY: the helpers have no preconditions.
+    entry.started_ns = unsafe { bpf_ktime_get_ns() };
+    entry.last_retransmit_ns = 0;
+    entry.inode = sk.inode();
+    // SAFETY: as above.
+    entry.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    entry.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    entry.uid = bpf_get_current_uid_gid() as u32;
+    entry.syn_retransmits = 0;
+    entry.user_timeout_ms = tcp.user_timeout_ms();
+    entry.flags = 0;
+    entry.syn_retries = tcp.syn_retries();
+    entry.comm = bpf_get_current_comm().unwrap_or_default();
+    entry.state = SYN_SENT;
 }
 
 /// SYN_SENT -> SYN_RECV: the peer's SYN crossed ours; the attempt goes on.
 #[inline(always)]
 fn simultaneous(sk: Sock) {
-    if let Some(handshake) = HANDSHAKES.get_ptr_mut(sk.key()) {
-        // SAFETY: a pointer to a map value from a look-up that succeeded; the socket is locked
-        // while its state changes, so nobody else writes this entry.
-        unsafe {
-            (*handshake).state = SYN_RECV;
-            (*handshake).flags |= SIMULTANEOUS;
-        }
+    if let Some(entry) = handshakes::find(sk) {
+        entry.state = SYN_RECV;
+        entry.flags |= SIMULTANEOUS;
     }
 }
 
 /// The handshake is over, one way or another.
 #[inline(always)]
-fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, to: u8) {
+fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, from: u8, to: u8) {
+    let entry = handshakes::find(sk);
+    if entry.is_none() && from == SYN_RECV {
+        // A child that was accepted before its handshake was over (TCP Fast Open).
+        return;
+    }
+    let Some(tcp) = sk.tcp() else { return };
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let key = sk.key();
-    // SAFETY: the entry is read before it is removed, and the socket is locked meanwhile.
-    let handshake = unsafe { HANDSHAKES.get(key) };
-    let Some(tcp) = sk.tcp() else { return };
-    let (known, reset_received, last_syn) = match handshake {
+    let (started, reset_received, last_syn) = match &entry {
         Some(entry) => (
-            entry.started_ns != 0,
+            entry.started_ns,
             entry.flags & RESET_RECEIVED != 0,
-            if entry.last_retransmit_ns != 0 {
-                entry.last_retransmit_ns
-            } else {
-                entry.started_ns
-            },
+            entry.started_ns.max(entry.last_retransmit_ns),
         ),
-        None => (false, false, 0),
+        None => (0, false, 0),
     };
-    let sk_err = sk.error();
-    let sk_err_soft = sk.soft_error();
     let outcome = match to {
         ESTABLISHED | CLOSE_WAIT => Outcome::Established,
         CLOSE => Ending {
-            sk_err,
-            sk_err_soft,
+            sk_err: sk.error(),
+            sk_err_soft: sk.soft_error(),
             reset_received,
             segs_out: tcp.segs_out(),
             sport: tcp.sport(),
@@ -145,21 +131,19 @@ fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, to: u8) {
         .outcome(),
         _ => Outcome::Cancelled,
     };
-    // The compiler cannot know, and so the verifier would not, that an outcome is below 9.
+    // The compiler knows that an outcome is below 9, the verifier need not.
     let index = outcome as usize;
     if index >= counters.connect_latency.len() {
         return;
     }
-    add(
-        &counters.connects[outcome_slot(index as u8, sk.family())],
-        1,
-    );
-    let Some(entry) = handshake else {
+    let slot = outcome_slot(index as u8, sk.family());
+    add(&counters.connects[slot], 1);
+    let Some(entry) = entry else {
         add(&counters.handshakes_unknown, 1);
         return;
     };
-    if known {
-        let elapsed = now.wrapping_sub(entry.started_ns);
+    if started != 0 {
+        let elapsed = now.wrapping_sub(started);
         let latency = &counters.connect_latency[index];
         let bucket = connect_bucket(elapsed);
         if bucket < latency.buckets.len() {
@@ -175,19 +159,19 @@ fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, to: u8) {
                 kind: KIND_CONNECT_ENDED,
                 length: size_of::<ConnectEnded>() as u32,
             };
-            record.socket = key;
+            record.socket = sk.key();
             record.handshake = *entry;
             if entry.flow.sport == 0 {
                 sk.flow(Some(tcp), &mut record.handshake.flow);
             }
-            record.sk_err = sk_err;
-            record.sk_err_soft = sk_err_soft;
+            record.sk_err = sk.error();
+            record.sk_err_soft = sk.soft_error();
             record.outcome = index as u8;
             record.to = to;
             record.reserved = [0; 6];
         });
     }
-    let _ = HANDSHAKES.remove(key);
+    handshakes::release(counters, sk, entry);
 }
 
 #[inline(always)]

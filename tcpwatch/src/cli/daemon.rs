@@ -94,15 +94,13 @@ fn start_log(format: LogFormat, programs: bool) {
             "info"
         })
     });
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
     // A log that is set up twice stays as it was.
     let _ = match format {
-        LogFormat::Text => {
-            use std::io::IsTerminal as _;
-            builder
-                .with_ansi(std::io::stderr().is_terminal())
-                .try_init()
-        }
+        LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
 }

@@ -63,11 +63,12 @@ pub fn time(value: &Value, pointer: &str) -> String {
     }
 }
 
-/// A duration to about three digits: `0.4ms`, `25ms`, `127.8s`, `16m40s`, `5h03m`, `2d04h`.
+/// A duration to about three digits: `40us`, `0.4ms`, `25ms`, `127.8s`, `16m40s`, `5h03m`, `2d04h`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds as u64;
     match seconds {
         _ if seconds <= 0.0 => "0s".to_owned(),
+        _ if seconds < 0.0001 => format!("{:.0}us", seconds * 1e6),
         _ if seconds < 0.01 => format!("{:.1}ms", seconds * 1e3),
         _ if seconds < 0.1 => format!("{:.0}ms", seconds * 1e3),
         _ if seconds < 1000.0 => format!("{seconds:.1}s"),
@@ -119,6 +120,7 @@ mod tests {
     fn a_duration_has_about_three_digits() {
         for (seconds, expected) in [
             (0.0, "0s"),
+            (0.000_04, "40us"),
             (0.0004, "0.4ms"),
             (0.025, "25ms"),
             (0.25, "0.2s"),

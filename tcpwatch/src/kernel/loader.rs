@@ -253,9 +253,11 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, btf: &AyaBtf) -> Result<RawFd, St
         .ok_or_else(|| format!("the eBPF object has no program {name}"))?
         .try_into()
         .map_err(|error| chain(&error))?;
-    program
-        .load(name, btf)
-        .map_err(|error| format!("the kernel refused to load it: {}", chain(&error)))?;
+    program.load(name, btf).map_err(|error| {
+        // What the verifier said is for those who work on the programs; one line is for all.
+        tracing::debug!(probe = name, ?error, "the kernel refused to load a program");
+        format!("the kernel refused to load it: {}", chain(&error))
+    })?;
     program
         .attach()
         .map_err(|error| format!("the kernel refused to attach it: {}", chain(&error)))?;

@@ -1,7 +1,11 @@
 //! Reads the maps that the programs fill.
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
-use tcpwatch_common::{counters::Counters, handshake::Handshake, switches::EXPORT_TRANSITIONS};
+use tcpwatch_common::{
+    counters::Counters,
+    handshake::{FREE, Handshake},
+    switches::EXPORT_TRANSITIONS,
+};
 
 /// The maps, with the capacity of the bounded one.
 pub struct Maps {
@@ -44,6 +48,7 @@ impl Maps {
                 continue;
             }
             match self.handshakes.get(&key, 0) {
+                Ok(handshake) if handshake.state == FREE => {}
                 Ok(handshake) => found.push((key, handshake)),
                 Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(error),

@@ -3,6 +3,8 @@
 
 mod connections;
 pub mod syn_timer;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -10,6 +10,10 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The longest RTO where nothing sets another (TCP_RTO_MAX).
 const DEFAULT_RTO_MAX: Duration = Duration::from_secs(120);
 
+/// The kernel's timers never fire early, and what it is held against here was read a moment before
+/// or after: a timer that fires this much short of a limit has reached it. RTOs are ten times longer.
+const TOLERANCE: Duration = Duration::from_millis(100);
+
 /// What the end of a handshake depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SynPolicy {
@@ -80,6 +84,7 @@ impl SynPolicy {
     }
 
     fn ends_at(&self, elapsed: Duration, retransmits: u32) -> Option<GivesUpBecause> {
+        let elapsed = elapsed.saturating_add(TOLERANCE);
         if self.user_timeout.is_some_and(|timeout| elapsed >= timeout) {
             return Some(GivesUpBecause::TcpUserTimeout);
         }
@@ -213,6 +218,17 @@ mod tests {
         });
         assert_eq!(forecast.next, Duration::from_millis(1990));
         assert_eq!(forecast.gives_up_after, Duration::from_millis(5990));
+    }
+
+    #[test]
+    fn a_timer_that_was_read_a_moment_early_reaches_its_limit_all_the_same() {
+        let forecast = policy(1, Some(4)).forecast(SynProgress {
+            elapsed: Duration::from_millis(20),
+            retransmits: 0,
+            timer: Some(Duration::from_millis(976)),
+        });
+        assert_eq!(forecast.retransmits_limit, 2);
+        assert_eq!(forecast.gives_up_after, Duration::from_millis(2976));
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! Every way a connect ends that the probes can tell apart, held against the kernel's counters.
 
-use std::{io::Read as _, net::TcpStream, thread};
+use std::{
+    io::Read as _,
+    net::{TcpListener, TcpStream},
+    thread,
+};
 
 use rustix::net::getsockname;
 
 use crate::fixture::{
+    alone,
     counters::Counters,
     daemon::{Daemon, Metrics},
     eventually,
     namespace::TestNamespace,
-    shared,
     socket::{Carrier, reset, socket, start_connect},
 };
 
@@ -77,7 +81,7 @@ fn agrees(metrics: &Metrics, kernel: &Counters) {
 
 #[test]
 fn counts_equal_the_kernels_for_every_family() {
-    let _kernel = shared();
+    let _kernel = alone();
     for carrier in Carrier::ALL {
         let namespace = TestNamespace::new();
         let daemon = Daemon::watching(&namespace);
@@ -101,9 +105,9 @@ fn counts_equal_the_kernels_for_every_family() {
                 reset(client);
                 assert!(server.read(&mut [0]).is_err());
             }
-            drop(listener);
+            // Nothing ever listened there.
             for _ in 0..7 {
-                TcpStream::connect(address).unwrap_err();
+                TcpStream::connect(carrier.address(9)).unwrap_err();
             }
         });
         let metrics = settled(&daemon, "refused_rst", 7);
@@ -138,7 +142,7 @@ fn counts_equal_the_kernels_for_every_family() {
 
 #[test]
 fn a_connect_that_the_application_gives_up_is_cancelled() {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     namespace.drop_arriving("tcp dport 9");
     let daemon = Daemon::watching(&namespace);
@@ -155,7 +159,7 @@ fn a_connect_that_the_application_gives_up_is_cancelled() {
 /// Connects to port 9, where a rule of `nft` rejects, and expects this outcome of each attempt.
 #[track_caller]
 fn rejected(rule: &str, carrier: Carrier, outcome: &str, error: &str) {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     namespace.nft(&format!(
         "add table inet t; add chain inet t in {{ type filter hook input priority 0; }}; add rule inet t in tcp dport 9 {rule}"
@@ -204,7 +208,7 @@ fn a_net_unreachable_has_its_own_outcome() {
 
 #[test]
 fn a_timeout_after_a_soft_error_is_a_timeout_with_that_error() {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     namespace.sysctl("net.ipv4.tcp_syn_retries", 1);
     namespace.sysctl("net.ipv4.tcp_syn_linear_timeouts", 0);
@@ -226,12 +230,14 @@ fn a_timeout_after_a_soft_error_is_a_timeout_with_that_error() {
 
 #[test]
 fn without_a_local_port_no_syn_is_sent() {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     namespace.sysctl("net.ipv4.ip_local_port_range", "40000 40000");
     let daemon = Daemon::watching(&namespace);
     namespace.run(|| {
-        let (listener, address) = Carrier::Ipv4.listen();
+        // The one port is for the client.
+        let address = Carrier::Ipv4.address(80);
+        let listener = TcpListener::bind(address).unwrap();
         let held = TcpStream::connect(address).unwrap();
         for _ in 0..4 {
             let error = TcpStream::connect(address).unwrap_err();
@@ -247,7 +253,7 @@ fn without_a_local_port_no_syn_is_sent() {
 
 #[test]
 fn a_connect_to_itself_is_established() {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     let daemon = Daemon::watching(&namespace);
     namespace.run(|| {
@@ -261,7 +267,7 @@ fn a_connect_to_itself_is_established() {
 
 #[test]
 fn a_simultaneous_open_is_established_on_both_sides() {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     namespace.drop_arriving("tcp dport { 45001, 45002 }");
     let daemon = Daemon::watching(&namespace);
@@ -282,7 +288,7 @@ fn a_simultaneous_open_is_established_on_both_sides() {
 
 #[test]
 fn a_connect_that_was_under_way_before_the_daemon_is_shown_and_counted() {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     namespace.drop_arriving("tcp dport 9");
     let pending = namespace.run(|| start_connect(None, Carrier::Ipv4.address(9)).unwrap());
@@ -310,7 +316,7 @@ fn a_connect_that_was_under_way_before_the_daemon_is_shown_and_counted() {
 
 #[test]
 fn sockets_that_only_listen_or_wait_change_no_outcome() {
-    let _kernel = shared();
+    let _kernel = alone();
     let namespace = TestNamespace::new();
     let daemon = Daemon::watching(&namespace);
     namespace.run(|| {

@@ -11,4 +11,5 @@ mod fixture;
 mod handshake;
 mod netns;
 mod sock_diag;
+mod sock_diag_dumps;
 mod syn_sent;

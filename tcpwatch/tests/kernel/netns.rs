@@ -20,6 +20,7 @@ use tcpwatch::kernel::{
 use crate::fixture::{
     eventually,
     namespace::{TestNamespace, ip},
+    shared,
 };
 
 fn found(inode: u32) -> Option<Namespace> {
@@ -66,6 +67,7 @@ fn look_at(thread: &NamespaceThread, target: Target) {
 
 #[test]
 fn a_named_namespace_is_found_under_its_name() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let found = found(namespace.inode()).unwrap();
     assert_eq!(found.name.as_deref(), Some(namespace.name.as_str()));
@@ -77,6 +79,7 @@ fn a_named_namespace_is_found_under_its_name() {
 
 #[test]
 fn a_namespace_without_a_name_is_found_by_its_process() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let inode = namespace.inode();
     let mut inside = Command::new("ip")
@@ -114,6 +117,7 @@ fn a_namespace_without_a_name_is_found_by_its_process() {
 
 #[test]
 fn a_stale_name_is_no_namespace() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let name = format!("{}-stale", namespace.name);
     let path = namespace.path().with_file_name(&name);
@@ -130,6 +134,7 @@ fn a_stale_name_is_no_namespace() {
 
 #[test]
 fn a_namespace_that_was_looked_at_is_freed_when_it_is_deleted() {
+    let _kernel = shared();
     let witness = TestNamespace::new();
     let namespace = TestNamespace::new();
     cable(&witness, &namespace);
@@ -159,6 +164,7 @@ fn a_namespace_that_was_looked_at_is_freed_when_it_is_deleted() {
 
 #[test]
 fn a_socket_that_is_kept_keeps_its_namespace() {
+    let _kernel = shared();
     // The counter-proof of the test above: the cable tells.
     let witness = TestNamespace::new();
     let namespace = TestNamespace::new();
@@ -174,6 +180,7 @@ fn a_socket_that_is_kept_keeps_its_namespace() {
 
 #[test]
 fn entering_moves_no_other_thread_and_ends_at_home() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let home = inode_of_this_thread();
     let thread = NamespaceThread::spawn().unwrap();
@@ -204,6 +211,7 @@ fn entering_moves_no_other_thread_and_ends_at_home() {
 
 #[test]
 fn a_panic_in_a_namespace_ends_at_home() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let thread = NamespaceThread::spawn().unwrap();
     let result = thread.blocking_run_in(namespace.target(), || panic!("as the test wants"));
@@ -219,6 +227,7 @@ fn a_panic_in_a_namespace_ends_at_home() {
 
 #[test]
 fn another_namespace_than_the_expected_is_not_entered() {
+    let _kernel = shared();
     let (namespace, other) = (TestNamespace::new(), TestNamespace::new());
     let target = Target::Path(namespace.path(), other.inode());
     let thread = NamespaceThread::spawn().unwrap();
@@ -228,6 +237,7 @@ fn another_namespace_than_the_expected_is_not_entered() {
 
 #[test]
 fn a_thread_that_cannot_go_home_refuses_further_jobs() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let thread = NamespaceThread::spawn().unwrap();
     let lose_all = || capabilities::keep_only(CapabilitySet::empty()).unwrap();
@@ -243,6 +253,7 @@ fn a_thread_that_cannot_go_home_refuses_further_jobs() {
 
 #[test]
 fn a_thread_without_the_capability_is_refused_and_stays_at_home() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let thread = NamespaceThread::spawn().unwrap();
     let lose_all = || capabilities::keep_only(CapabilitySet::empty()).unwrap();
@@ -262,6 +273,7 @@ fn a_thread_without_the_capability_is_refused_and_stays_at_home() {
 
 #[test]
 fn a_sysctl_is_read_from_the_namespace_that_the_thread_is_in() {
+    let _kernel = shared();
     let namespace = TestNamespace::new();
     let name = "net.ipv4.tcp_syn_retries";
     let outside = sysctl::read(name).unwrap();
