@@ -14,6 +14,9 @@ use crate::{
     maps::{HANDSHAKES, add},
 };
 
+/// What a new entry starts as: in read-only data, since the stack has no room for it.
+pub static EMPTY: Handshake = Handshake::EMPTY;
+
 /// How many free entries a CPU leaves behind before it deletes instead.
 const KEPT_FREE: u64 = 128;
 
@@ -33,7 +36,7 @@ pub fn claim(counters: &Counters, sk: Sock) -> Option<&'static mut Handshake> {
         }
         return Some(entry);
     }
-    let inserted = HANDSHAKES.insert(key, &Handshake::EMPTY, 0).is_ok();
+    let inserted = HANDSHAKES.insert(key, &EMPTY, 0).is_ok();
     let entry = HANDSHAKES.get_ptr_mut(key).filter(|_| inserted);
     if entry.is_none() {
         add(&counters.handshakes_full, 1);

@@ -24,7 +24,7 @@ use tcpwatch_common::{
 };
 
 use crate::{
-    emit::emit,
+    emit::{copy, emit},
     handshakes,
     kernel::Sock,
     maps::{add, cell, counters, export_transitions},
@@ -164,7 +164,7 @@ fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, from: u8, to: 
                 length: size_of::<ConnectEnded>() as u32,
             };
             record.socket = sk.key();
-            record.handshake = *entry;
+            copy(entry, &mut record.handshake);
             if entry.flow.sport == 0 {
                 sk.flow(Some(tcp), &mut record.handshake.flow);
             }
