@@ -31,6 +31,8 @@ pub struct Offsets {
     pub sk_err: u32,
     /// `sk_err_soft`, int.
     pub sk_err_soft: u32,
+    /// `sk_uid.val`, u32.
+    pub sk_uid: u32,
     /// `sk_socket`, a pointer.
     pub sk_socket: u32,
     /// `struct socket`: `file`, a pointer.
@@ -47,6 +49,8 @@ pub struct Offsets {
     pub icsk_syn_retries: u32,
     /// `inet_conn.icsk_user_timeout`, u32 milliseconds.
     pub icsk_user_timeout: u32,
+    /// `tcp_clock_cache`, u64 nanoseconds; 0 where the kernel has no such field.
+    pub tcp_clock_cache: u32,
     /// `segs_out`, u32.
     pub segs_out: u32,
     /// 1 where tracepoint tcp_retransmit_skb has `err` as its third argument (6.18 and later).
@@ -71,6 +75,7 @@ impl Offsets {
         sk_protocol_size: 0,
         sk_err: 0,
         sk_err_soft: 0,
+        sk_uid: 0,
         sk_socket: 0,
         socket_file: 0,
         file_inode: 0,
@@ -79,6 +84,7 @@ impl Offsets {
         icsk_retransmits: 0,
         icsk_syn_retries: 0,
         icsk_user_timeout: 0,
+        tcp_clock_cache: 0,
         segs_out: 0,
         retransmit_has_err: 0,
         only_netns: 0,

@@ -92,6 +92,12 @@ impl Sock {
         load(self.0, offset!(skc_state))
     }
 
+    /// `skc_dport`, in network order.
+    #[inline(always)]
+    pub fn dport_be(self) -> u16 {
+        load(self.0, offset!(skc_dport))
+    }
+
     #[inline(always)]
     fn netns(self) -> u32 {
         let net: *const u8 = load(self.0, offset!(skc_net));
@@ -108,6 +114,12 @@ impl Sock {
     #[inline(always)]
     pub fn soft_error(self) -> u32 {
         load(self.0, offset!(sk_err_soft))
+    }
+
+    /// `sk_uid`: whose socket it is, as the initial user namespace counts users.
+    #[inline(always)]
+    pub fn uid(self) -> u32 {
+        load(self.0, offset!(sk_uid))
     }
 
     /// Whether a process holds the socket: a child has none before accept().
@@ -140,7 +152,7 @@ impl Sock {
         }
         flow.netns = self.netns();
         flow.sport = tcp.map_or(0, TcpSock::sport);
-        flow.dport = u16::from_be(load(self.0, offset!(skc_dport)));
+        flow.dport = u16::from_be(self.dport_be());
         flow.reserved = [0; 3];
     }
 
@@ -183,6 +195,15 @@ impl TcpSock {
     #[inline(always)]
     pub fn sport(self) -> u16 {
         u16::from_be(load(self.0, offset!(inet_sport)))
+    }
+
+    /// `tcp_clock_cache`: CLOCK_MONOTONIC nanoseconds when the segment being handled arrived
+    /// (`tcp_mstamp_refresh` at the top of `tcp_rcv_state_process` for SYN_SENT, 5.10-7.2); `None`
+    /// where the kernel has no such field.
+    #[inline(always)]
+    pub fn arrival_ns(self) -> Option<u64> {
+        let offset = offset!(tcp_clock_cache);
+        (offset != 0).then(|| load(self.0, offset))
     }
 
     /// `segs_out`

@@ -94,7 +94,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     degraded.extend(down.iter().map(|probe| {
         let reason = probe.unavailable.as_deref().unwrap_or("it is not attached");
         format!(
-            "probe {} is not up: {reason}; without it: {}",
+            "probe {} is not up: {reason}; without it: no {}",
             probe.name, probe.feeds
         )
     }));
@@ -136,11 +136,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 /// What is lost on this host, or the one line why the agent cannot run at all.
 fn may_run() -> anyhow::Result<Vec<String>> {
     let mut degraded = Vec::new();
-    for check in preflight::report() {
+    for check in preflight::essentials() {
         match check.verdict {
             Verdict::Good(_) => {}
-            // A probe says itself why it is not up once the plan was tried.
-            Verdict::Lost(_) if check.subject == "probe" => {}
             Verdict::Lost(text) => degraded.push(text),
             Verdict::Fatal(text) => bail!("{text}"),
         }

@@ -15,6 +15,11 @@ use crate::{
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
+    // A socket without a peer has none: listeners, for one, whose memory comes from anywhere, so that
+    // a look-up would wait for memory.
+    if sk.dport_be() == 0 {
+        return 0;
+    }
     if let Some(entry) = handshakes::find(sk)
         && let Some(counters) = counters()
     {

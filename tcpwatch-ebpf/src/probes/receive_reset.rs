@@ -5,13 +5,10 @@
 //! ignored. No counter of the kernel's agrees with it.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tcpwatch_common::{
-    counters::state_slot,
-    handshake::{Handshake, RESET_RECEIVED},
-    tcp_state::TcpState,
-};
+use tcpwatch_common::{counters::state_slot, handshake::RESET_RECEIVED, tcp_state::TcpState};
 
 use crate::{
+    emit::copy,
     handshakes,
     kernel::Sock,
     maps::{add, cell, counters},
@@ -36,11 +33,9 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
         && let Some(entry) = handshakes::claim(counters, sk)
     {
         // An attempt from before the agent: its outcome needs this one fact.
-        *entry = Handshake {
-            state,
-            flags: RESET_RECEIVED,
-            ..Handshake::EMPTY
-        };
+        copy(&handshakes::EMPTY, entry);
+        entry.flags = RESET_RECEIVED;
+        entry.state = state;
     }
     0
 }

@@ -14,7 +14,7 @@ use tcpwatch_common::{
 };
 
 use crate::{
-    emit::emit,
+    emit::{copy, emit},
     handshakes,
     kernel::{Sock, retransmit_has_err},
     maps::{add, counters},
@@ -59,7 +59,7 @@ pub fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
                 length: size_of::<ConnectStalled>() as u32,
             };
             record.socket = sk.key();
-            record.handshake = *entry;
+            copy(entry, &mut record.handshake);
         });
     }
     0

@@ -6,8 +6,7 @@
 
 use aya_ebpf::{
     helpers::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-        bpf_get_current_uid_gid, bpf_ktime_get_ns,
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns,
     },
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
@@ -25,7 +24,7 @@ use tcpwatch_common::{
 };
 
 use crate::{
-    emit::emit,
+    emit::{copy, emit},
     handshakes,
     kernel::Sock,
     maps::{add, cell, counters, export_transitions},
@@ -81,7 +80,7 @@ fn start(counters: &Counters, sk: Sock) {
     // SAFETY: as above.
     entry.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     entry.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    entry.uid = bpf_get_current_uid_gid() as u32;
+    entry.uid = sk.uid();
     entry.syn_retransmits = 0;
     entry.user_timeout_ms = tcp.user_timeout_ms();
     entry.flags = 0;
@@ -108,8 +107,13 @@ fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, from: u8, to: 
         return;
     }
     let Some(tcp) = sk.tcp() else { return };
+    let arrival = if from == SYN_SENT && to == ESTABLISHED {
+        tcp.arrival_ns()
+    } else {
+        None
+    };
     // SAFETY: no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = arrival.unwrap_or_else(|| unsafe { bpf_ktime_get_ns() });
     let (started, reset_received, last_syn) = match &entry {
         Some(entry) => (
             entry.started_ns,
@@ -143,7 +147,7 @@ fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, from: u8, to: 
         return;
     };
     if started != 0 {
-        let elapsed = now.wrapping_sub(started);
+        let elapsed = now.saturating_sub(started);
         let latency = &counters.connect_latency[index];
         let bucket = connect_bucket(elapsed);
         if bucket < latency.buckets.len() {
@@ -160,7 +164,7 @@ fn end(ctx: &BtfTracePointContext, counters: &Counters, sk: Sock, from: u8, to: 
                 length: size_of::<ConnectEnded>() as u32,
             };
             record.socket = sk.key();
-            record.handshake = *entry;
+            copy(entry, &mut record.handshake);
             if entry.flow.sport == 0 {
                 sk.flow(Some(tcp), &mut record.handshake.flow);
             }

@@ -98,7 +98,8 @@ fn start_log(format: LogFormat, programs: bool) {
         .with_env_filter(filter)
         .with_ansi(false)
         .with_writer(std::io::stderr);
-    // A log that is set up twice stays as it was.
+    // This takes over the `log` crate, too, through which aya and the programs log. A log that is
+    // set up twice stays as it was.
     let _ = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

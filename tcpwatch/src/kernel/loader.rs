@@ -126,9 +126,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let (btf, aya_btf) = kernel_types()?;
     let (mut offsets, missing) = offsets::resolve(&btf);
     offsets.only_netns = options.only_netns.unwrap_or(0);
-    let signatures: BTreeMap<&str, Result<(), String>> = PROBES
+    let runnable: Vec<Result<(), String>> = PROBES
         .iter()
-        .map(|plan| (plan.name, check_signature(&btf, plan)))
+        .map(|plan| can_run(&btf, plan, &missing))
         .collect();
     drop(btf);
 
@@ -159,10 +159,10 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
 
     let attached = PROBES
         .iter()
-        .map(|plan| Attached {
+        .zip(runnable)
+        .map(|(plan, runnable)| Attached {
             plan,
-            outcome: can_run(plan, &signatures, &missing)
-                .and_then(|()| attach(&mut ebpf, plan.name, &aya_btf)),
+            outcome: runnable.and_then(|()| attach(&mut ebpf, plan.name, &aya_btf)),
         })
         .collect();
     let log = if options.log_programs {
@@ -212,7 +212,7 @@ fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<(RingBuf<MapData>, u
 }
 
 /// Whether the tracepoint exists with the parameters that the program was written for.
-pub(super) fn check_signature(btf: &Btf, plan: &Plan) -> Result<(), String> {
+fn check_signature(btf: &Btf, plan: &Plan) -> Result<(), String> {
     let prototype = btf
         .tracepoint(plan.name)
         .map_err(|error| error.to_string())?;
@@ -233,14 +233,13 @@ pub(super) fn check_signature(btf: &Btf, plan: &Plan) -> Result<(), String> {
     ))
 }
 
-fn can_run(
+/// Whether the kernel has all that the program was written for, or the reason why not.
+pub(super) fn can_run(
+    btf: &Btf,
     plan: &Plan,
-    signatures: &BTreeMap<&str, Result<(), String>>,
     missing: &BTreeMap<Group, BtfError>,
 ) -> Result<(), String> {
-    if let Some(signature) = signatures.get(plan.name) {
-        signature.clone()?;
-    }
+    check_signature(btf, plan)?;
     match plan.needs.iter().find_map(|group| missing.get(group)) {
         Some(error) => Err(error.to_string()),
         None => Ok(()),

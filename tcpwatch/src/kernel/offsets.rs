@@ -42,6 +42,7 @@ impl Group {
                 offsets.sk_protocol_size = protocol.size;
                 offsets.sk_err = btf.field_sized("sock", "sk_err", 4)?;
                 offsets.sk_err_soft = btf.field_sized("sock", "sk_err_soft", 4)?;
+                offsets.sk_uid = btf.field_sized("sock", "sk_uid", 4)?;
                 offsets.sk_socket = btf.field_sized("sock", "sk_socket", 8)?;
             }
             Self::Inode => {
@@ -55,6 +56,8 @@ impl Group {
                 offsets.icsk_retransmits = tcp("inet_conn.icsk_retransmits", 1)?;
                 offsets.icsk_syn_retries = tcp("inet_conn.icsk_syn_retries", 1)?;
                 offsets.icsk_user_timeout = tcp("inet_conn.icsk_user_timeout", 4)?;
+                // Spares a look at the clock; without it the programs look.
+                offsets.tcp_clock_cache = tcp("tcp_clock_cache", 8).unwrap_or(0);
                 offsets.segs_out = tcp("segs_out", 4)?;
             }
         }

@@ -49,6 +49,14 @@ impl fmt::Display for Check {
 /// Every check.
 #[must_use]
 pub fn report() -> Vec<Check> {
+    let mut checks = essentials();
+    checks.extend(types());
+    checks
+}
+
+/// The checks that cost nothing; the loader makes the others itself.
+#[must_use]
+pub fn essentials() -> Vec<Check> {
     let release = kernel_release();
     let version = parse_release(&release);
     let mut checks = vec![
@@ -60,41 +68,47 @@ pub fn report() -> Vec<Check> {
             subject: "privilege",
             verdict: privilege(),
         },
+        Check {
+            subject: "namespaces",
+            verdict: namespaces(),
+        },
     ];
-    let (types, btf) = match Btf::running_kernel() {
-        Ok(btf) => (
-            Verdict::Good("/sys/kernel/btf/vmlinux is readable".into()),
-            Some(btf),
-        ),
-        Err(error) => (Verdict::Fatal(error.to_string()), None),
-    };
-    checks.push(Check {
-        subject: "BTF",
-        verdict: types,
-    });
-    if let Some(btf) = btf {
-        checks.extend(PROBES.iter().map(|plan| Check {
-            subject: "probe",
-            verdict: match super::loader::check_signature(&btf, plan) {
-                Ok(()) => Verdict::Good(format!("{} by tracepoint", plan.name)),
-                Err(reason) => Verdict::Lost(format!(
-                    "{}: {reason}; without it: {}",
-                    plan.name, plan.feeds
-                )),
-            },
-        }));
-    }
     if version.is_some_and(|version| version < NO_MEMLOCK) {
         checks.push(Check {
             subject: "memlock",
             verdict: memlock(),
         });
     }
-    checks.push(Check {
-        subject: "namespaces",
-        verdict: namespaces(),
-    });
     checks
+}
+
+/// BTF, and what each probe finds in it.
+fn types() -> Vec<Check> {
+    let btf = match Btf::running_kernel() {
+        Ok(btf) => btf,
+        Err(error) => {
+            return vec![Check {
+                subject: "BTF",
+                verdict: Verdict::Fatal(error.to_string()),
+            }];
+        }
+    };
+    let readable = Check {
+        subject: "BTF",
+        verdict: Verdict::Good("/sys/kernel/btf/vmlinux is readable".into()),
+    };
+    let (_, missing) = super::offsets::resolve(&btf);
+    let probes = PROBES.iter().map(|plan| Check {
+        subject: "probe",
+        verdict: match super::loader::can_run(&btf, plan, &missing) {
+            Ok(()) => Verdict::Good(format!("{} by tracepoint", plan.name)),
+            Err(reason) => Verdict::Lost(format!(
+                "{}: {reason}; without it: no {}",
+                plan.name, plan.feeds
+            )),
+        },
+    });
+    std::iter::once(readable).chain(probes).collect()
 }
 
 /// The running kernel's release, as `uname -r` prints it.

@@ -50,5 +50,12 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     );
     stalls.count(&[], counters.syn_stalls.iter().sum());
 
-    vec![total, duration, stalled, stalls]
+    let mut unfollowed = Family::counter(
+        "tcpwatch_handshakes_unfollowed_total",
+        "Handshakes whose start (before the agent, table full, or missed) or end (missed; found out at tracepoint tcp:tcp_destroy_sock) was not seen.",
+    );
+    unfollowed.count(&[("lost", "start")], counters.handshakes_unknown);
+    unfollowed.count(&[("lost", "end")], counters.handshakes_unended);
+
+    vec![total, duration, stalled, stalls, unfollowed]
 }

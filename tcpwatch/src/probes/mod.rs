@@ -25,7 +25,7 @@ pub const PROBES: &[Plan] = &[
     Plan {
         name: "tcp_destroy_sock",
         parameters: &["struct sock *"],
-        needs: &[],
+        needs: &[Group::Sock],
         feeds: "taking away handshakes whose end was missed",
     },
     Plan {
