@@ -31,7 +31,9 @@ pub fn emit<T: Record + 'static>(counters: &Counters, ring: Ring, fill: impl FnO
     // SAFETY: the reserved bytes are pages that the kernel allocated zeroed, or older records:
     // never uninitialised, and every bit pattern is a valid plain old data record.
     fill(unsafe { &mut *entry.as_mut_ptr() });
-    let flags = if map.query(u64::from(BPF_RB_AVAIL_DATA)) >= WAKE_ABOVE_BYTES {
+    // A look at the fill level costs as much as filling the record: one in 32 looks.
+    let looks = counters.events[ring as usize] % 32 == 0;
+    let flags = if looks && map.query(u64::from(BPF_RB_AVAIL_DATA)) >= WAKE_ABOVE_BYTES {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP
