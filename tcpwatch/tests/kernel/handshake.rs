@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustix::net::getsockname;
+use tcpwatch::kernel::btf::Btf;
 
 use crate::fixture::{
     alone,
@@ -249,6 +250,45 @@ fn without_a_local_port_no_syn_is_sent() {
         &settled(&daemon, "no_local_port", 4),
         &Counters::of(&namespace),
     );
+}
+
+#[test]
+fn a_syn_that_this_host_drops_is_told_where_the_kernel_tells() {
+    let _kernel = alone();
+    let namespace = TestNamespace::new();
+    namespace.nft(
+        "add table inet t; add chain inet t out { type filter hook output priority 0; }; \
+         add rule inet t out tcp dport 9 drop",
+    );
+    let daemon = Daemon::watching(&namespace);
+    let pending = namespace.run(|| start_connect(None, Carrier::Ipv4.address(9)).unwrap());
+    // From 6.18 on the tracepoint has the error of a failed retransmit; before, it is silent.
+    let tells = Btf::running_kernel()
+        .and_then(|btf| btf.tracepoint("tcp_retransmit_skb"))
+        .is_ok_and(|prototype| prototype.parameters.len() >= 3);
+    let connection = eventually("the SYN was resent", || {
+        daemon
+            .connections()
+            .pop()
+            .filter(|connection| connection["syn"]["retransmits"] == 1)
+    });
+    let failures = daemon
+        .metrics()
+        .sum("tcpwatch_retransmit_failures_total", &[]);
+    let kernel = Counters::of(&namespace).get("TCPRetransFail");
+    assert_eq!(kernel, 1);
+    if tells {
+        assert_eq!(connection["syn"]["dropped_locally"], true);
+        assert_eq!(failures, kernel);
+    } else {
+        assert_eq!(
+            connection["syn"]["dropped_locally"],
+            serde_json::Value::Null
+        );
+        assert_eq!(failures, 0);
+    }
+    drop(pending);
+    settled(&daemon, "cancelled", 1);
 }
 
 #[test]
