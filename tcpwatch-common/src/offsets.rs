@@ -55,6 +55,8 @@ pub struct Offsets {
     pub segs_out: u32,
     /// 1 where tracepoint tcp_retransmit_skb has `err` as its third argument (6.18 and later).
     pub retransmit_has_err: u32,
+    /// How many free entries of the handshake table a CPU may leave behind.
+    pub kept_free: u32,
     /// Only this network namespace is watched; 0 for all.
     pub only_netns: u32,
 }
@@ -87,6 +89,7 @@ impl Offsets {
         tcp_clock_cache: 0,
         segs_out: 0,
         retransmit_has_err: 0,
+        kept_free: 0,
         only_netns: 0,
     };
 }

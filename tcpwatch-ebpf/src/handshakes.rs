@@ -10,15 +10,12 @@ use tcpwatch_common::{
 };
 
 use crate::{
-    kernel::Sock,
+    kernel::{self, Sock},
     maps::{HANDSHAKES, add},
 };
 
 /// What a new entry starts as: in read-only data, since the stack has no room for it.
 pub static EMPTY: Handshake = Handshake::EMPTY;
-
-/// How many free entries a CPU leaves behind before it deletes instead.
-const KEPT_FREE: u64 = 128;
 
 /// An entry for this socket, to be filled by the caller, `state` last; `None` when the table is
 /// full, which is counted.
@@ -66,7 +63,7 @@ fn kept_free(counters: &Counters, by: i64) {
 #[inline(always)]
 pub fn release(counters: &Counters, sk: Sock, entry: &mut Handshake) {
     // An entry that is claimed on another CPU than it was released on makes this negative.
-    if counters.handshakes_kept_free.cast_signed() < KEPT_FREE.cast_signed() {
+    if counters.handshakes_kept_free.cast_signed() < kernel::kept_free() {
         entry.state = FREE;
         kept_free(counters, 1);
     } else {

@@ -26,6 +26,12 @@ macro_rules! offset {
     }};
 }
 
+/// How many free entries of the handshake table this CPU may leave behind.
+#[inline(always)]
+pub fn kept_free() -> i64 {
+    offset!(kept_free) as i64
+}
+
 /// Whether tracepoint tcp_retransmit_skb tells failures apart by a third argument.
 #[inline(always)]
 pub fn retransmit_has_err() -> bool {

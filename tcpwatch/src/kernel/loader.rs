@@ -126,6 +126,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let (btf, aya_btf) = kernel_types()?;
     let (mut offsets, missing) = offsets::resolve(&btf);
     offsets.only_netns = options.only_netns.unwrap_or(0);
+    offsets.kept_free = kept_free(options.handshake_capacity)?;
     let runnable: Vec<Result<(), String>> = PROBES
         .iter()
         .map(|plan| can_run(&btf, plan, &missing))
@@ -181,6 +182,16 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         ring_bytes: [events_bytes, transitions_bytes],
         log,
     })
+}
+
+/// How many free entries each CPU may keep: enough to spare a busy one its deletes, and all together
+/// never more than a quarter of the table.
+fn kept_free(capacity: u32) -> Result<u32, LoadError> {
+    const AT_MOST: usize = 128;
+    let cpus = aya::util::nr_cpus()
+        .map_err(|(what, error)| LoadError::Object(format!("{what}: {error}")))?;
+    let share = capacity as usize / 4 / cpus.max(1);
+    Ok(share.min(AT_MOST) as u32)
 }
 
 /// The kernel's types for our own look-ups, and as little of them as aya needs.

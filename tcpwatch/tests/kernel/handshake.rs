@@ -292,6 +292,26 @@ fn a_syn_that_this_host_drops_is_told_where_the_kernel_tells() {
 }
 
 #[test]
+fn a_full_table_loses_detail_and_says_how_much_but_no_count() {
+    let _kernel = alone();
+    let namespace = TestNamespace::new();
+    namespace.drop_arriving("tcp dport 9");
+    let daemon = Daemon::start(&["--netns", &namespace.name, "--handshakes", "2"]);
+    let pending =
+        namespace.run(|| [(); 5].map(|()| start_connect(None, Carrier::Ipv4.address(9)).unwrap()));
+    assert_eq!(daemon.metrics().sum("tcpwatch_table_full_total", &[]), 3);
+    // sock_diag still shows all of them.
+    assert_eq!(daemon.connections().len(), 5);
+    drop(pending);
+    let metrics = settled(&daemon, "cancelled", 5);
+    assert_eq!(
+        metrics.sum("tcpwatch_handshakes_unfollowed_total", &[("lost", "start")]),
+        3
+    );
+    agrees(&metrics, &Counters::of(&namespace));
+}
+
+#[test]
 fn a_connect_to_itself_is_established() {
     let _kernel = alone();
     let namespace = TestNamespace::new();
