@@ -32,7 +32,7 @@ pub fn emit<T: Record + 'static>(counters: &Counters, ring: Ring, fill: impl FnO
     // never uninitialised, and every bit pattern is a valid plain old data record.
     fill(unsafe { &mut *entry.as_mut_ptr() });
     // A look at the fill level costs as much as filling the record: one in 32 looks.
-    let looks = counters.events[ring as usize] % 32 == 0;
+    let looks = counters.events[ring as usize].is_multiple_of(32);
     let flags = if looks && map.query(u64::from(BPF_RB_AVAIL_DATA)) >= WAKE_ABOVE_BYTES {
         BPF_RB_FORCE_WAKEUP
     } else {

@@ -33,6 +33,10 @@ pub fn claim(counters: &Counters, sk: Sock) -> Option<&'static mut Handshake> {
         }
         return Some(entry);
     }
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "by value it would be copied to the stack first"
+    )]
     let inserted = HANDSHAKES.insert(key, &EMPTY, 0).is_ok();
     let entry = HANDSHAKES.get_ptr_mut(key).filter(|_| inserted);
     if entry.is_none() {

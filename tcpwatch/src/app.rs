@@ -374,6 +374,8 @@ impl Collector {
     }
 
     fn snapshot(&mut self, sockets: Option<Sockets>) -> anyhow::Result<Arc<Snapshot>> {
+        // The counters first: what they say has ended is gone from the table that is read after them.
+        let counters = self.maps.counters().context("cannot read the counters")?;
         self.drain();
         let attempts = self.attempts()?;
         self.agent.process = own_process::stats(self.agent.process.started);
@@ -381,7 +383,7 @@ impl Collector {
             taken_ns: clock::monotonic_ns(),
             clock: clock::wall_clock(),
             agent: self.agent.clone(),
-            counters: self.maps.counters().context("cannot read the counters")?,
+            counters,
             attempts,
             attempts_capacity: self.maps.handshake_capacity(),
             probes: self.programs.probes(),

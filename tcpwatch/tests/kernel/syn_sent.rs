@@ -61,24 +61,26 @@ fn lab(retries: u8, linear: Option<u8>) {
     // Each retransmit is shown as it happens: the promised moment of the next one is when the
     // count goes up.
     let mut seen = Vec::new();
-    let mut next_at: Option<Duration> = None;
+    // No earlier and no later than this: the answer is of some moment between question and answer.
+    let mut next_at: Option<(Duration, Duration)> = None;
     while !client.is_finished() {
+        let asked = start.elapsed();
         if let Some(connection) = daemon.connections().pop() {
-            let now = start.elapsed();
+            let answered = start.elapsed();
             let retransmits = connection["syn"]["retransmits"].as_u64().unwrap();
             if seen.last().is_none_or(|(last, _)| *last != retransmits) {
-                if let Some(next_at) = next_at {
-                    // Its own timer's slack is an eighth at most, and emulation is slow.
-                    let late = now.as_secs_f64() - next_at.as_secs_f64();
+                if let Some((from, to)) = next_at {
+                    // A timer fires up to an eighth late, and emulation is slow.
+                    let slack = Duration::from_millis(900);
                     assert!(
-                        (-0.1..0.9).contains(&late),
-                        "retransmit {retransmits} came {late} s late"
+                        answered + Duration::from_millis(100) >= from && asked <= to + slack,
+                        "retransmit {retransmits} was promised for {from:?} to {to:?} and seen between {asked:?} and {answered:?}"
                     );
                 }
-                seen.push((retransmits, now));
+                seen.push((retransmits, answered));
             }
-            let next = number(&connection, "/syn/next_retransmit_in_seconds").unwrap();
-            next_at = Some(now + seconds(next));
+            let next = seconds(number(&connection, "/syn/next_retransmit_in_seconds").unwrap());
+            next_at = Some((asked + next, answered + next));
             assert_eq!(
                 connection["syn"]["stalled"],
                 retransmits > 0 || number(&connection, "/age_seconds").unwrap() > 1.0
