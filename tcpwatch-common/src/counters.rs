@@ -39,6 +39,12 @@ pub struct Counters {
     pub retransmit_failures: [u64; 2],
     /// Accepted RSTs by the state they hit and family: `state * 2 + family`.
     pub resets_received: [u64; STATE_SLOTS * 2],
+    /// SYNs and final ACKs that found the accept queue full, by [`overflow_slot`].
+    pub accept_queue_overflows: [u64; STAGES * 2],
+    /// SYNs dropped for want of room in the SYN queue, by [`syn_drop_slot`].
+    pub syn_queue_drops: [u64; SYN_DROPS * 2],
+    /// SYN-ACKs that carry a SYN cookie, by family of the listener.
+    pub syn_cookies_sent: [u64; 2],
     /// Ring records by ring.
     pub events: [u64; RINGS],
     /// Ring records that found their ring full, by ring.
@@ -51,6 +57,60 @@ pub struct Counters {
     pub handshakes_unknown: u64,
     /// Entries of the handshake table that are kept free; wraps below zero on a single CPU.
     pub handshakes_kept_free: u64,
+}
+
+/// How many stages there are.
+pub const STAGES: usize = 2;
+
+/// Which segment found the accept queue full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Stage {
+    /// The SYN.
+    Syn = 0,
+    /// The ACK that would have ended the handshake, that of a SYN cookie included.
+    Ack = 1,
+}
+
+impl Stage {
+    /// Both stages.
+    pub const ALL: [Self; STAGES] = [Self::Syn, Self::Ack];
+
+    /// The name in labels.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Syn => "syn",
+            Self::Ack => "ack",
+        }
+    }
+}
+
+/// How many causes to drop a SYN there are.
+pub const SYN_DROPS: usize = 2;
+
+/// Why the SYN queue took a SYN no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SynDrop {
+    /// As many request sockets as the listener's backlog, and no SYN cookies.
+    QueueFull = 0,
+    /// Without SYN cookies the last quarter of tcp_max_syn_backlog is kept for proven peers.
+    LastQuarter = 1,
+}
+
+impl SynDrop {
+    /// Both causes.
+    pub const ALL: [Self; SYN_DROPS] = [Self::QueueFull, Self::LastQuarter];
+
+    /// The name in labels.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::LastQuarter => "last_quarter",
+        }
+    }
 }
 
 /// How many rings there are.
@@ -102,6 +162,20 @@ pub const fn state_slot(state: u8, family: Family) -> usize {
     (state as usize & 15) * 2 + (family as usize & 1)
 }
 
+/// The slot of a stage and family.
+#[must_use]
+#[inline(always)]
+pub const fn overflow_slot(stage: Stage, family: Family) -> usize {
+    stage as usize * 2 + (family as usize & 1)
+}
+
+/// The slot of a cause and family.
+#[must_use]
+#[inline(always)]
+pub const fn syn_drop_slot(cause: SynDrop, family: Family) -> usize {
+    cause as usize * 2 + (family as usize & 1)
+}
+
 impl Counters {
     /// All zero.
     pub const ZERO: Self = Self {
@@ -116,6 +190,9 @@ impl Counters {
         synack_retransmits: [0; 2],
         retransmit_failures: [0; 2],
         resets_received: [0; STATE_SLOTS * 2],
+        accept_queue_overflows: [0; STAGES * 2],
+        syn_queue_drops: [0; SYN_DROPS * 2],
+        syn_cookies_sent: [0; 2],
         events: [0; RINGS],
         events_lost: [0; RINGS],
         handshakes_full: 0,
@@ -146,6 +223,9 @@ impl Counters {
             synack_retransmits,
             retransmit_failures,
             resets_received,
+            accept_queue_overflows,
+            syn_queue_drops,
+            syn_cookies_sent,
             events,
             events_lost,
             handshakes_full,
@@ -164,6 +244,9 @@ impl Counters {
         sum(synack_retransmits, &other.synack_retransmits);
         sum(retransmit_failures, &other.retransmit_failures);
         sum(resets_received, &other.resets_received);
+        sum(accept_queue_overflows, &other.accept_queue_overflows);
+        sum(syn_queue_drops, &other.syn_queue_drops);
+        sum(syn_cookies_sent, &other.syn_cookies_sent);
         sum(events, &other.events);
         sum(events_lost, &other.events_lost);
         *handshakes_full = handshakes_full.wrapping_add(other.handshakes_full);

@@ -16,7 +16,7 @@ pub mod wire;
 ///
 /// A daemon that adopts the maps of an earlier one compares it first. Raise it with every change
 /// to a map's key, value or meaning.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// What the META map holds at index 0.
 #[repr(C)]

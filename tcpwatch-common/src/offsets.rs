@@ -53,6 +53,19 @@ pub struct Offsets {
     pub tcp_clock_cache: u32,
     /// `segs_out`, u32.
     pub segs_out: u32,
+    /// `struct sock`: `sk_ack_backlog`, u32.
+    pub sk_ack_backlog: u32,
+    /// `sk_max_ack_backlog`, u32.
+    pub sk_max_ack_backlog: u32,
+    /// `struct tcp_sock`: `inet_conn.icsk_accept_queue.qlen`, an atomic int.
+    pub syn_queue_length: u32,
+    /// `struct net`: `ipv4.sysctl_tcp_syncookies`, an int or (5.12 and later) an u8: its lowest byte.
+    pub net_syncookies: u32,
+    /// `struct sk_buff`: `protocol`, big-endian u16.
+    pub skb_protocol: u32,
+    /// `struct sk_buff`: the `tcp_tw_isn` of the `struct tcp_skb_cb` in its `cb`; 0 where the kernel
+    /// has no such field (6.10 and later).
+    pub skb_tw_isn: u32,
     /// 1 where tracepoint tcp_retransmit_skb has `err` as its third argument (6.18 and later).
     pub retransmit_has_err: u32,
     /// How many free entries of the handshake table a CPU may leave behind.
@@ -88,6 +101,12 @@ impl Offsets {
         icsk_user_timeout: 0,
         tcp_clock_cache: 0,
         segs_out: 0,
+        sk_ack_backlog: 0,
+        sk_max_ack_backlog: 0,
+        syn_queue_length: 0,
+        net_syncookies: 0,
+        skb_protocol: 0,
+        skb_tw_isn: 0,
         retransmit_has_err: 0,
         kept_free: 0,
         only_netns: 0,

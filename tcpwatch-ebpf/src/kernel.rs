@@ -1,10 +1,13 @@
 //! The only reads of kernel memory: typed getters over the offsets that the daemon resolved.
 //!
-//! A tracepoint with BTF hands over typed pointers, and the verifier lets a program load through
-//! them at a constant offset; a fault, a NULL pointer included, reads as 0. The offsets are
-//! read-only globals, so they are such constants.
+//! A tracepoint with BTF, fentry and fexit hand over typed pointers, and the verifier lets a program
+//! load through them at a constant offset; a fault, a NULL pointer included, reads as 0. The offsets
+//! are read-only globals, so they are such constants. A kprobe's arguments are mere numbers, and a
+//! helper reads there: what both can read is generic over [`Memory`].
 
-use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit};
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
 use tcpwatch_common::{
     flow::{AF_INET6, Family, Flow},
     offsets::Offsets,
@@ -13,6 +16,7 @@ use tcpwatch_common::{
 use crate::maps::OFFSETS;
 
 const IPPROTO_TCP: u16 = 6;
+const ETH_P_IP: u16 = 0x0800;
 
 macro_rules! offset {
     ($field:ident) => {{
@@ -46,6 +50,154 @@ fn load<T: Copy>(base: *const u8, offset: usize) -> T {
     unsafe { core::ptr::read_volatile(base.add(offset).cast::<T>()) }
 }
 
+/// How a program reads kernel memory.
+pub trait Memory {
+    /// Loads an integer or a pointer; a fault reads as 0.
+    fn load<T: Copy>(base: *const u8, offset: usize) -> T;
+
+    /// The `struct tcp_sock` that a `struct sock` is the head of; NULL where it is none.
+    fn tcp(sk: *const u8) -> *const u8;
+}
+
+/// Through pointers with BTF.
+pub enum Typed {}
+
+impl Memory for Typed {
+    #[inline(always)]
+    fn load<T: Copy>(base: *const u8, offset: usize) -> T {
+        load(base, offset)
+    }
+
+    #[inline(always)]
+    fn tcp(sk: *const u8) -> *const u8 {
+        // SAFETY: the helper takes a BTF-typed socket and gives NULL for any but a TCP one.
+        unsafe { bpf_skc_to_tcp_sock(sk.cast_mut().cast()) }
+            .cast_const()
+            .cast()
+    }
+}
+
+/// Through a helper, from addresses.
+pub enum Probed {}
+
+impl Memory for Probed {
+    #[inline(always)]
+    fn load<T: Copy>(base: *const u8, offset: usize) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        // SAFETY: the helper writes at most the size of `T` to `value` and takes any address; what
+        // it cannot read stays 0, so its answer adds nothing. `T` is an integer or a raw pointer.
+        unsafe {
+            bpf_probe_read_kernel(
+                value.as_mut_ptr().cast::<c_void>(),
+                size_of::<T>() as u32,
+                base.wrapping_add(offset).cast(),
+            );
+            value.assume_init()
+        }
+    }
+
+    #[inline(always)]
+    fn tcp(sk: *const u8) -> *const u8 {
+        sk
+    }
+}
+
+/// Whether this is a TCP socket (MPTCP comes the same ways) of a watched namespace.
+#[inline(always)]
+fn watched<M: Memory>(sk: *const u8) -> bool {
+    let protocol = if offset!(sk_protocol_size) == 1 {
+        u16::from(M::load::<u8>(sk, offset!(sk_protocol)))
+    } else {
+        M::load::<u16>(sk, offset!(sk_protocol))
+    };
+    if protocol != IPPROTO_TCP {
+        return false;
+    }
+    let only = offset!(only_netns) as u32;
+    only == 0 || only == M::load::<u32>(net::<M>(sk), offset!(net_inum))
+}
+
+/// The `struct net` of a socket.
+#[inline(always)]
+fn net<M: Memory>(sk: *const u8) -> *const u8 {
+    M::load(sk, offset!(skc_net))
+}
+
+/// The listener that a SYN or a final ACK reached.
+pub struct Listener<M>(*const u8, PhantomData<M>);
+
+impl<M: Memory> Listener<M> {
+    /// Wraps a `struct sock *`.
+    pub const fn new(raw: *const u8) -> Self {
+        Self(raw, PhantomData)
+    }
+
+    /// As [`Sock::is_watched`].
+    #[inline(always)]
+    pub fn is_watched(&self) -> bool {
+        watched::<M>(self.0)
+    }
+
+    /// As [`Sock::family`].
+    #[inline(always)]
+    pub fn family(&self) -> Family {
+        if M::load::<u16>(self.0, offset!(skc_family)) == AF_INET6 {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
+        }
+    }
+
+    /// `sk_acceptq_is_full()`
+    #[inline(always)]
+    pub fn accept_queue_is_full(&self) -> bool {
+        M::load::<u32>(self.0, offset!(sk_ack_backlog)) > self.backlog()
+    }
+
+    /// `inet_csk_reqsk_queue_is_full()` as on 5.10.262, 6.1.176, 6.12 and later. Kernels without that
+    /// stable update call the queue full one entry earlier, with `>=`; BTF does not tell which.
+    #[inline(always)]
+    pub fn syn_queue_is_full(&self) -> bool {
+        let tcp = M::tcp(self.0);
+        !tcp.is_null() && M::load::<u32>(tcp, offset!(syn_queue_length)) > self.backlog()
+    }
+
+    #[inline(always)]
+    fn backlog(&self) -> u32 {
+        M::load(self.0, offset!(sk_max_ack_backlog))
+    }
+
+    /// Whether net.ipv4.tcp_syncookies lets SYN cookies be sent.
+    #[inline(always)]
+    pub fn may_send_cookies(&self) -> bool {
+        M::load::<u8>(net::<M>(self.0), offset!(net_syncookies)) != 0
+    }
+}
+
+/// A `struct sk_buff *`.
+pub struct Skb<M>(*const u8, PhantomData<M>);
+
+impl<M: Memory> Skb<M> {
+    /// Wraps a `struct sk_buff *`.
+    pub const fn new(raw: *const u8) -> Self {
+        Self(raw, PhantomData)
+    }
+
+    /// Whether it carries IPv4.
+    #[inline(always)]
+    pub fn is_ipv4(&self) -> bool {
+        M::load::<u16>(self.0, offset!(skb_protocol)) == ETH_P_IP.to_be()
+    }
+
+    /// Whether it is a SYN that ended a TIME_WAIT, for which the SYN queue's limits are waived;
+    /// `false` where the kernel keeps that elsewhere (6.10 and later: in a per-CPU variable).
+    #[inline(always)]
+    pub fn ended_time_wait(&self) -> bool {
+        let offset = offset!(skb_tw_isn);
+        offset != 0 && M::load::<u32>(self.0, offset) != 0
+    }
+}
+
 /// A `struct sock *` that the kernel passed to a tracepoint.
 #[derive(Clone, Copy)]
 pub struct Sock(*const u8);
@@ -65,16 +217,7 @@ impl Sock {
     /// Whether this is a TCP socket (MPTCP fires the same tracepoints) of a watched namespace.
     #[inline(always)]
     pub fn is_watched(self) -> bool {
-        let protocol = if offset!(sk_protocol_size) == 1 {
-            u16::from(load::<u8>(self.0, offset!(sk_protocol)))
-        } else {
-            load::<u16>(self.0, offset!(sk_protocol))
-        };
-        if protocol != IPPROTO_TCP {
-            return false;
-        }
-        let only = offset!(only_netns) as u32;
-        only == 0 || only == self.netns()
+        watched::<Typed>(self.0)
     }
 
     /// The family as an index; anything that is not AF_INET6 counts as IPv4.
@@ -106,8 +249,7 @@ impl Sock {
 
     #[inline(always)]
     fn netns(self) -> u32 {
-        let net: *const u8 = load(self.0, offset!(skc_net));
-        load(net, offset!(net_inum))
+        load(net::<Typed>(self.0), offset!(net_inum))
     }
 
     /// `sk_err`
@@ -165,9 +307,8 @@ impl Sock {
     /// The same socket as `struct tcp_sock`, whose fields lie past the end of `struct sock`.
     #[inline(always)]
     pub fn tcp(self) -> Option<TcpSock> {
-        // SAFETY: the helper takes a BTF-typed socket and gives NULL for any but a TCP one.
-        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) };
-        (!tcp.is_null()).then_some(TcpSock(tcp.cast_const().cast()))
+        let tcp = Typed::tcp(self.0);
+        (!tcp.is_null()).then_some(TcpSock(tcp))
     }
 }
 

@@ -40,6 +40,13 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub static TRANSITIONS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
+/// Whose SYN this CPU is looking at, for the functions that tcp_conn_request calls without its
+/// socket: 0 for one that is not watched, else 1 more than the listener's family.
+///
+/// A SYN is handled from its beginning to its end with softirqs off, so no other comes between.
+#[map]
+pub static SYN_LISTENER: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// This CPU's counters.
 #[inline(always)]
 pub fn counters() -> Option<&'static Counters> {

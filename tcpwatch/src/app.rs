@@ -2,6 +2,7 @@
 //! beside one server a listener. It alone knows every part.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,12 +26,12 @@ use crate::{
         look,
         maps::Maps,
         netns::{self, EntryPermission, NamespaceThread},
-        own_process,
+        netstat, own_process,
         preflight::{self, Verdict},
         ring::RingReader,
     },
     listen::{self, Bound, Listen, SocketFile},
-    model::{Agent, Attempt, Event, Observation, Snapshot, Sockets},
+    model::{Agent, Attempt, Event, Hook, Observation, Probe, QueueCounts, Snapshot, Sockets},
     probes,
     store::Store,
 };
@@ -39,6 +40,8 @@ use crate::{
 const DRAIN_EVERY: Duration = Duration::from_millis(100);
 /// Sockets that no program saw start are looked for again this often while there are any.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The kernel's own counters are read this often where no hook attached.
+const POLL_EVERY: Duration = Duration::from_secs(5);
 /// How long connections may take to finish when the daemon stops.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Requests for a snapshot that may wait for the store task.
@@ -55,6 +58,8 @@ pub struct Options {
     pub stall_after: Duration,
     /// Entries of the handshake table.
     pub handshake_capacity: u32,
+    /// The kinds of hooks that may be used.
+    pub hooks: Vec<Hook>,
     /// Read every transition from the programs.
     pub record_transitions: bool,
     /// Let the programs log.
@@ -79,6 +84,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut loaded = loader::load(&LoadOptions {
         only_netns,
         handshake_capacity: options.handshake_capacity,
+        hooks: options.hooks.clone(),
         log_programs: options.log_programs,
     })?;
     loaded
@@ -98,6 +104,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             probe.name, probe.feeds
         )
     }));
+    degraded.extend(
+        up.iter()
+            .filter(|probe| probe.hook == Hook::Poll)
+            .map(polled),
+    );
     let netns_thread = separate_privileges()?;
     let listening: Vec<String> = options.listen.iter().map(ToString::to_string).collect();
     tracing::info!(
@@ -108,7 +119,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         up.len(),
         up.len() + down.len(),
         up.iter()
-            .map(|probe| probe.name)
+            .map(|probe| format!("{} by {}", probe.name, probe.hook.label()))
             .collect::<Vec<_>>()
             .join(", "),
     );
@@ -131,6 +142,21 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?
         .block_on(serve(options, agent, loaded, netns_thread, bound))
+}
+
+/// What is lost with a probe that polls.
+fn polled(probe: &Probe) -> String {
+    let reasons: Vec<_> = probe
+        .refused
+        .iter()
+        .map(|refusal| format!("{}: {}", refusal.hook.label(), refusal.reason))
+        .collect();
+    format!(
+        "probe {} reads the kernel's counters every {} s, which tell only sums: not by {}",
+        probe.name,
+        POLL_EVERY.as_secs(),
+        reasons.join("; ")
+    )
 }
 
 /// What is lost on this host, or the one line why the agent cannot run at all.
@@ -244,6 +270,9 @@ async fn stop_signal() -> anyhow::Result<()> {
 /// A look that is under way, and who waits for it.
 type Looking = oneshot::Receiver<Result<Sockets, look::LookError>>;
 
+/// A poll that is under way.
+type Polling = oneshot::Receiver<Result<BTreeMap<u32, Option<QueueCounts>>, look::LookError>>;
+
 /// The one task that owns the store, the rings and the maps.
 struct Collector {
     agent: Agent,
@@ -283,6 +312,21 @@ impl Collector {
         drain.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut look_again = tokio::time::interval(LOOK_AGAIN);
         look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = tokio::time::interval(POLL_EVERY);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let polls = self
+            .programs
+            .probes()
+            .iter()
+            .any(|probe| probe.hook == Hook::Poll && probe.unavailable.is_none());
+        let mut polling: Option<Polling> = None;
+        if polls {
+            // Where the counters stand when the agent becomes ready.
+            let mut first = Some(self.poll());
+            let counts = finished(&mut first).await;
+            self.take_poll(counts);
+            poll.reset();
+        }
         // What was in SYN_SENT before the agent came is found by the first look.
         let mut looking: Option<Looking> = Some(self.look());
         let mut waiting: Vec<oneshot::Sender<Arc<Snapshot>>> = Vec::new();
@@ -297,6 +341,11 @@ impl Collector {
                     if looking.is_none() && self.store.wants_another_look(&attempts) {
                         looking = Some(self.look());
                     }
+                }
+                _ = poll.tick(), if polls && polling.is_none() => polling = Some(self.poll()),
+                counts = finished(&mut polling) => {
+                    polling = None;
+                    self.take_poll(counts);
                 }
                 Some(ask) = asks.recv() => match ask.detail {
                     Detail::Counts => {
@@ -333,6 +382,23 @@ impl Collector {
             let _ = reply.send(look::syn_sent(&thread, only).await);
         });
         answer
+    }
+
+    fn poll(&self) -> Polling {
+        let (reply, answer) = oneshot::channel();
+        let thread = self.netns_thread.clone();
+        let only = self.agent.only_netns;
+        tokio::spawn(async move {
+            let _ = reply.send(netstat::queues(&thread, only).await);
+        });
+        answer
+    }
+
+    fn take_poll(&mut self, counts: Result<BTreeMap<u32, Option<QueueCounts>>, look::LookError>) {
+        match counts {
+            Ok(counts) => self.store.polled(counts),
+            Err(error) => tracing::warn!(%error, "the kernel's counters are not polled"),
+        }
     }
 
     /// Takes what waits in both rings into the store.
@@ -393,9 +459,11 @@ impl Collector {
     }
 }
 
-/// Waits for the look that is under way; for ever where there is none.
-async fn finished(looking: &mut Option<Looking>) -> Result<Sockets, look::LookError> {
-    match looking {
+/// Waits for what is under way; for ever where nothing is.
+async fn finished<T>(
+    under_way: &mut Option<oneshot::Receiver<Result<T, look::LookError>>>,
+) -> Result<T, look::LookError> {
+    match under_way {
         Some(answer) => match answer.await {
             Ok(looked) => looked,
             Err(_) => Err(netns::NetnsError::Ended.into()),

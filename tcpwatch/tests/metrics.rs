@@ -16,6 +16,7 @@ fn render(snapshot: &Snapshot) -> String {
 fn quiet() -> Snapshot {
     let mut snapshot = common::snapshot();
     snapshot.counters = Box::new(Counters::ZERO);
+    snapshot.polled = None;
     snapshot.connections.clear();
     snapshot
 }
@@ -59,6 +60,9 @@ fn every_promised_name_has_its_type() {
         ("tcpwatch_retransmits_total", "counter"),
         ("tcpwatch_retransmit_failures_total", "counter"),
         ("tcpwatch_resets_total", "counter"),
+        ("tcpwatch_accept_queue_overflows_total", "counter"),
+        ("tcpwatch_syn_queue_drops_total", "counter"),
+        ("tcpwatch_syn_cookies_sent_total", "counter"),
         ("tcpwatch_probe_up", "gauge"),
         ("tcpwatch_probe_missed_total", "counter"),
         ("tcpwatch_events_total", "counter"),
@@ -128,6 +132,9 @@ fn every_series_of_a_fixed_label_set_is_there_from_the_start() {
     check("tcpwatch_retransmits_total{", 4);
     check("tcpwatch_retransmit_failures_total", 1);
     check("tcpwatch_resets_total{", 16);
+    check("tcpwatch_accept_queue_overflows_total{", 5);
+    check("tcpwatch_syn_queue_drops_total{", 5);
+    check("tcpwatch_syn_cookies_sent_total{", 3);
     check("tcpwatch_events_total{", 2);
     check("tcpwatch_events_lost_total{", 2);
     for (name, value) in series(&text) {
@@ -163,7 +170,10 @@ fn a_sum_over_labels_is_the_whole() {
     check("tcpwatch_events_total{", "", 40.0);
     check("tcpwatch_events_lost_total{", "", 5.0);
     check("tcpwatch_table_full_total{", "handshakes", 2.0);
-    check("tcpwatch_probe_up{", "", 2.0);
+    check("tcpwatch_accept_queue_overflows_total{", "", 11.0);
+    check("tcpwatch_syn_queue_drops_total{", "", 23.0);
+    check("tcpwatch_syn_cookies_sent_total{", "", 17.0);
+    check("tcpwatch_probe_up{", "", 3.0);
 }
 
 #[test]

@@ -94,6 +94,8 @@ struct ProbeView<'a> {
     up: bool,
     /// Why it is not up.
     unavailable: Option<&'a str>,
+    /// The hooks that the plan prefers to the one in use, or all where none attached.
+    refused: Vec<RefusalView<'a>>,
     /// What is lost without it.
     feeds: &'static str,
     missed: Option<u64>,
@@ -103,6 +105,12 @@ struct ProbeView<'a> {
     run_time_seconds: Option<f64>,
 }
 
+#[derive(Serialize)]
+struct RefusalView<'a> {
+    hook: &'static str,
+    reason: &'a str,
+}
+
 impl<'a> From<&'a Probe> for ProbeView<'a> {
     fn from(probe: &'a Probe) -> Self {
         Self {
@@ -110,6 +118,14 @@ impl<'a> From<&'a Probe> for ProbeView<'a> {
             hook: probe.hook.label(),
             up: probe.unavailable.is_none(),
             unavailable: probe.unavailable.as_deref(),
+            refused: probe
+                .refused
+                .iter()
+                .map(|refusal| RefusalView {
+                    hook: refusal.hook.label(),
+                    reason: &refusal.reason,
+                })
+                .collect(),
             feeds: probe.feeds,
             missed: probe.missed,
             runs: probe.runs,

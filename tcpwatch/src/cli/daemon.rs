@@ -9,6 +9,7 @@ use super::{Console, Exit};
 use crate::{
     app::{self, Options},
     listen::Listen,
+    model::Hook,
 };
 
 /// How log lines look.
@@ -47,6 +48,11 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub handshakes: u32,
 
+    /// Use these kinds of hooks only, where a probe has several in its plan
+    #[arg(long, value_name = "HOOK,...", value_delimiter = ',', value_parser = hook,
+          default_value = "fentry,kprobe,tracepoint,poll")]
+    pub hooks: Vec<Hook>,
+
     /// Read every state transition from the kernel, not only their counts
     #[arg(long)]
     pub record_transitions: bool,
@@ -54,6 +60,14 @@ pub struct Args {
     /// Let the eBPF programs log, at debug level: for those who work on them
     #[arg(long)]
     pub log_programs: bool,
+}
+
+/// A kind of hook by its name.
+fn hook(name: &str) -> Result<Hook, String> {
+    Hook::ALL
+        .into_iter()
+        .find(|hook| hook.label() == name)
+        .ok_or_else(|| "not one of fentry, kprobe, tracepoint, poll".to_owned())
 }
 
 /// Runs the daemon until it is told to stop; why it could not run is one line on `console`.
@@ -70,6 +84,7 @@ pub fn run(args: Args, console: &mut Console<'_>) -> ExitCode {
         netns: args.netns,
         stall_after: args.stall_after,
         handshake_capacity: args.handshakes,
+        hooks: args.hooks,
         record_transitions: args.record_transitions,
         log_programs: args.log_programs,
     });

@@ -80,11 +80,23 @@ fn losses(losses: &Value) -> String {
 }
 
 fn probes(status: &Value) -> Table {
-    let mut table = Table::new(&["PROBE", "HOOK", "UP", "MISSED", "WITHOUT IT"]);
+    let mut table = Table::new(&["PROBE", "HOOK", "UP", "MISSED", "WHY NOT"]);
     for probe in rows(status, "probes") {
         let up = probe["up"] == true;
-        let without = if up {
+        let refused: Vec<_> = rows(probe, "refused")
+            .iter()
+            .map(|refusal| {
+                format!(
+                    "{}: {}",
+                    format::text(refusal, "/hook"),
+                    format::text(refusal, "/reason")
+                )
+            })
+            .collect();
+        let without = if up && refused.is_empty() {
             format::UNKNOWN.to_owned()
+        } else if up {
+            format!("up, but not by {}", refused.join("; "))
         } else {
             format!(
                 "no {}: {}",

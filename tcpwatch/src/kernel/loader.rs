@@ -1,40 +1,37 @@
 //! Loads the eBPF object and attaches the probes of the plan. A probe that cannot attach is a
 //! state with a reason; only an object that makes no maps at all is an error.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::{AsFd as _, AsRawFd as _, RawFd},
-    time::Duration,
-};
+use std::time::Duration;
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader, Endianness,
     maps::{Array, Map, MapData, RingBuf},
-    programs::BtfTracePoint,
 };
 use tcpwatch_common::{Meta, handshake::DEFAULT_CAPACITY};
 
 use super::{
+    attach::{self, Attached, Runnable, chain},
     btf::{Btf, BtfError},
     maps::Maps,
-    offsets::{self, Group},
-    program,
+    offsets, program,
 };
 use crate::{
-    model::{Hook, Probe},
-    probes::{PROBES, Plan},
+    model::{Hook, Probe, Refusal},
+    probes::PROBES,
 };
 
 /// The eBPF object; aligned, since it is parsed in place.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcpwatch-ebpf"));
 
 /// How to load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Only this network namespace, by inode number; `None` for all.
     pub only_netns: Option<u32>,
     /// Entries of the handshake table.
     pub handshake_capacity: u32,
+    /// The kinds of hooks that may be used.
+    pub hooks: Vec<Hook>,
     /// Let the programs log through aya-log, at debug level.
     pub log_programs: bool,
 }
@@ -44,6 +41,7 @@ impl Default for LoadOptions {
         Self {
             only_netns: None,
             handshake_capacity: DEFAULT_CAPACITY,
+            hooks: Hook::ALL.to_vec(),
             log_programs: false,
         }
     }
@@ -61,13 +59,6 @@ pub enum LoadError {
     /// The object lacks what the daemon was built for.
     #[error("the eBPF object has no usable map {0}: build the daemon and the object together")]
     Map(&'static str),
-}
-
-/// One probe as it was left by the attach plan.
-#[derive(Debug)]
-struct Attached {
-    plan: &'static Plan,
-    outcome: Result<RawFd, String>,
 }
 
 /// The loaded object: the programs detach when it is dropped.
@@ -96,25 +87,43 @@ impl Programs {
     /// Every probe of the plan and its state now.
     #[must_use]
     pub fn probes(&self) -> Vec<Probe> {
-        self.attached
+        self.attached.iter().map(probe).collect()
+    }
+}
+
+fn probe(attached: &Attached) -> Probe {
+    let Attached { plan, way, refused } = attached;
+    let programs: Vec<_> = way
+        .iter()
+        .flat_map(|(_, descriptors)| descriptors)
+        .filter_map(|descriptor| program::stats(*descriptor).ok())
+        .collect();
+    // A figure that no program has is unknown.
+    let sum = |figure: fn(&program::ProgramStats) -> Option<u64>| {
+        programs.iter().filter_map(figure).reduce(|a, b| a + b)
+    };
+    let first = plan.ways.first().map_or(Hook::Poll, |way| way.hook);
+    Probe {
+        name: plan.name,
+        hook: way.as_ref().map_or(first, |(hook, _)| *hook),
+        unavailable: way.is_none().then(|| reasons(refused)),
+        refused: refused.clone(),
+        feeds: plan.feeds,
+        missed: sum(|stats| stats.recursion_misses),
+        runs: sum(|stats| stats.runs),
+        run_time: sum(|stats| stats.run_time_ns).map(Duration::from_nanos),
+    }
+}
+
+/// Why none of the ways is in use.
+fn reasons(refused: &[Refusal]) -> String {
+    match refused {
+        [only] => only.reason.clone(),
+        several => several
             .iter()
-            .map(|Attached { plan, outcome }| {
-                let stats = outcome
-                    .as_ref()
-                    .ok()
-                    .and_then(|fd| program::stats(*fd).ok());
-                let stats = stats.unwrap_or_default();
-                Probe {
-                    name: plan.name,
-                    hook: Hook::Tracepoint,
-                    unavailable: outcome.as_ref().err().cloned(),
-                    feeds: plan.feeds,
-                    missed: stats.recursion_misses,
-                    runs: stats.runs,
-                    run_time: stats.run_time_ns.map(Duration::from_nanos),
-                }
-            })
-            .collect()
+            .map(|Refusal { hook, reason }| format!("{}: {reason}", hook.label()))
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }
 
@@ -127,9 +136,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let (mut offsets, missing) = offsets::resolve(&btf);
     offsets.only_netns = options.only_netns.unwrap_or(0);
     offsets.kept_free = kept_free(options.handshake_capacity)?;
-    let runnable: Vec<Result<(), String>> = PROBES
+    let runnable: Vec<Runnable> = PROBES
         .iter()
-        .map(|plan| can_run(&btf, plan, &missing))
+        .map(|plan| attach::runnable(&btf, plan, &missing, &options.hooks))
         .collect();
     drop(btf);
 
@@ -161,10 +170,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let attached = PROBES
         .iter()
         .zip(runnable)
-        .map(|(plan, runnable)| Attached {
-            plan,
-            outcome: runnable.and_then(|()| attach(&mut ebpf, plan.name, &aya_btf)),
-        })
+        .map(|(plan, runnable)| attach::row(&mut ebpf, &aya_btf, plan, runnable))
         .collect();
     let log = if options.log_programs {
         aya_log::EbpfLogger::init(&mut ebpf).ok()
@@ -197,8 +203,17 @@ fn kept_free(capacity: u32) -> Result<u32, LoadError> {
 /// The kernel's types for our own look-ups, and as little of them as aya needs.
 fn kernel_types() -> Result<(Btf, AyaBtf), LoadError> {
     let btf = Btf::running_kernel()?;
-    let names: Vec<&str> = PROBES.iter().map(|plan| plan.name).collect();
-    let aya_btf = AyaBtf::parse(&btf.stub(&names)?, Endianness::default())
+    let targets = |hook| -> Vec<&str> {
+        PROBES
+            .iter()
+            .flat_map(|plan| plan.ways)
+            .filter(|way| way.hook == hook)
+            .flat_map(|way| way.programs)
+            .map(|program| program.target)
+            .collect()
+    };
+    let stub = btf.stub(&targets(Hook::Tracepoint), &targets(Hook::Fentry))?;
+    let aya_btf = AyaBtf::parse(&stub, Endianness::default())
         .map_err(|error| LoadError::Object(chain(&error)))?;
     Ok((btf, aya_btf))
 }
@@ -220,84 +235,4 @@ fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<(RingBuf<MapData>, u
     };
     let ring = RingBuf::try_from(map).map_err(|_| LoadError::Map(name))?;
     Ok((ring, bytes))
-}
-
-/// Whether the tracepoint exists with the parameters that the program was written for.
-fn check_signature(btf: &Btf, plan: &Plan) -> Result<(), String> {
-    let prototype = btf
-        .tracepoint(plan.name)
-        .map_err(|error| error.to_string())?;
-    let fits = plan.parameters.len() <= prototype.parameters.len()
-        && plan
-            .parameters
-            .iter()
-            .zip(&prototype.parameters)
-            .all(|(expected, found)| expected == found);
-    if fits {
-        return Ok(());
-    }
-    Err(format!(
-        "tracepoint {} has the parameters ({}) here, the program was written for ({})",
-        plan.name,
-        prototype.parameters.join(", "),
-        plan.parameters.join(", "),
-    ))
-}
-
-/// Whether the kernel has all that the program was written for, or the reason why not.
-pub(super) fn can_run(
-    btf: &Btf,
-    plan: &Plan,
-    missing: &BTreeMap<Group, BtfError>,
-) -> Result<(), String> {
-    check_signature(btf, plan)?;
-    match plan.needs.iter().find_map(|group| missing.get(group)) {
-        Some(error) => Err(error.to_string()),
-        None => Ok(()),
-    }
-}
-
-fn attach(ebpf: &mut Ebpf, name: &'static str, btf: &AyaBtf) -> Result<RawFd, String> {
-    let program: &mut BtfTracePoint = ebpf
-        .program_mut(name)
-        .ok_or_else(|| format!("the eBPF object has no program {name}"))?
-        .try_into()
-        .map_err(|error| chain(&error))?;
-    program.load(name, btf).map_err(|error| {
-        // What the verifier said is for those who work on the programs; one line is for all.
-        tracing::debug!(probe = name, ?error, "the kernel refused to load a program");
-        format!("the kernel refused to load it: {}", chain(&error))
-    })?;
-    program
-        .attach()
-        .map_err(|error| format!("the kernel refused to attach it: {}", chain(&error)))?;
-    program
-        .fd()
-        .map(|fd| fd.as_fd().as_raw_fd())
-        .map_err(|error| chain(&error))
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    // The verifier's log can be long; its last line says what it refused.
-    match text.split_once('\n') {
-        Some((first, rest)) => {
-            let last = rest
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("");
-            format!("{first} ... {last}")
-        }
-        None => text,
-    }
 }

@@ -1,5 +1,6 @@
 //! The imperative shell: the only user of aya, netlink, /proc and /sys.
 
+mod attach;
 pub mod btf;
 pub mod capabilities;
 pub mod cgroup;
@@ -8,6 +9,7 @@ pub mod loader;
 pub mod look;
 pub mod maps;
 pub mod netns;
+pub mod netstat;
 pub mod offsets;
 pub mod own_process;
 pub mod preflight;

@@ -16,11 +16,13 @@ pub enum Group {
     Inode,
     /// `struct tcp_sock`: source port, retransmits, options.
     Tcp,
+    /// A listener's queues with their limits, and whether SYN cookies are sent.
+    Queues,
 }
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 3] = [Self::Sock, Self::Inode, Self::Tcp];
+    pub const ALL: [Self; 4] = [Self::Sock, Self::Inode, Self::Tcp, Self::Queues];
 
     fn resolve(self, btf: &Btf, offsets: &mut Offsets) -> Result<(), BtfError> {
         match self {
@@ -59,6 +61,18 @@ impl Group {
                 // Spares a look at the clock; without it the programs look.
                 offsets.tcp_clock_cache = tcp("tcp_clock_cache", 8).unwrap_or(0);
                 offsets.segs_out = tcp("segs_out", 4)?;
+            }
+            Self::Queues => {
+                offsets.sk_ack_backlog = btf.field_sized("sock", "sk_ack_backlog", 4)?;
+                offsets.sk_max_ack_backlog = btf.field_sized("sock", "sk_max_ack_backlog", 4)?;
+                offsets.syn_queue_length =
+                    btf.field_sized("tcp_sock", "inet_conn.icsk_accept_queue.qlen", 4)?;
+                offsets.net_syncookies = btf.field("net", "ipv4.sysctl_tcp_syncookies")?.offset;
+                offsets.skb_protocol = btf.field_sized("sk_buff", "protocol", 2)?;
+                let control = btf.field("sk_buff", "cb")?.offset;
+                offsets.skb_tw_isn = btf
+                    .field_sized("tcp_skb_cb", "tcp_tw_isn", 4)
+                    .map_or(0, |offset| control + offset);
             }
         }
         Ok(())

@@ -4,11 +4,15 @@
 use std::fmt;
 
 use super::{
+    attach::{self, Runnable},
     btf::Btf,
     capabilities::{self, CapabilitySet},
     netns::{self, EntryPermission},
 };
-use crate::probes::PROBES;
+use crate::{
+    model::Hook,
+    probes::{PROBES, Plan},
+};
 
 /// The first kernel with ring buffers and bpf_skc_to_tcp_sock.
 const OLDEST: (u32, u32) = (5, 8);
@@ -100,15 +104,33 @@ fn types() -> Vec<Check> {
     let (_, missing) = super::offsets::resolve(&btf);
     let probes = PROBES.iter().map(|plan| Check {
         subject: "probe",
-        verdict: match super::loader::can_run(&btf, plan, &missing) {
-            Ok(()) => Verdict::Good(format!("{} by tracepoint", plan.name)),
-            Err(reason) => Verdict::Lost(format!(
-                "{}: {reason}; without it: no {}",
-                plan.name, plan.feeds
-            )),
-        },
+        verdict: probe(plan, attach::runnable(&btf, plan, &missing, &Hook::ALL)),
     });
     std::iter::once(readable).chain(probes).collect()
+}
+
+/// What a row of the plan has left. That a function is there does not say that it can be hooked
+/// (lockdown, a function that is inlined): the daemon tries, and its status tells.
+fn probe(plan: &Plan, runnable: Runnable) -> Verdict {
+    let mut ways = Vec::new();
+    let mut refused = Vec::new();
+    for (way, runnable) in plan.ways.iter().zip(runnable) {
+        match runnable {
+            Ok(()) => ways.push(way.hook.label()),
+            Err(reason) if plan.ways.len() == 1 => refused.push(reason),
+            Err(reason) => refused.push(format!("{}: {reason}", way.hook.label())),
+        }
+    }
+    let name = plan.name;
+    let (ways, reasons) = (ways.join(", else by "), refused.join("; "));
+    match (ways.is_empty(), refused.is_empty()) {
+        (true, _) => Verdict::Lost(format!("{name}: {reasons}; without it: no {}", plan.feeds)),
+        (false, false) if ways == Hook::Poll.label() => Verdict::Lost(format!(
+            "{name} by {ways}, which tells only sums; not by {reasons}"
+        )),
+        (false, true) => Verdict::Good(format!("{name} by {ways}")),
+        (false, false) => Verdict::Good(format!("{name} by {ways}; not by {reasons}")),
+    }
 }
 
 /// The running kernel's release, as `uname -r` prints it.

@@ -11,6 +11,7 @@ mod agent;
 mod connects;
 mod family;
 mod process;
+mod queues;
 mod resets;
 mod retransmits;
 mod sockets;
@@ -31,6 +32,7 @@ const GROUPS: &[fn(&Snapshot) -> Vec<Family>] = &[
     connects::families,
     retransmits::families,
     resets::families,
+    queues::families,
     agent::families,
     process::families,
 ];

@@ -16,6 +16,9 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// Every kind, the most exact and cheapest first.
+    pub const ALL: [Self; 4] = [Self::Fentry, Self::Kprobe, Self::Tracepoint, Self::Poll];
+
     /// The name in labels, JSON and the `--hooks` flag.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -28,15 +31,26 @@ impl Hook {
     }
 }
 
+/// Why one hook of a probe is not the one in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind of hook.
+    pub hook: Hook,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
 /// One probe and how it fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// The program's name, which is that of what it hooks.
+    /// The program's name, which is that of what it hooks; the fact's name where there are several.
     pub name: &'static str,
     /// The hook it uses, or would use first where none attached.
     pub hook: Hook,
     /// `None` while it is attached, else why not, in one sentence.
     pub unavailable: Option<String>,
+    /// The hooks that come before the one in use in the plan; all of them where none attached.
+    pub refused: Vec<Refusal>,
     /// What is lost without it.
     pub feeds: &'static str,
     /// Events that the kernel did not show it because it would have interrupted itself

@@ -9,11 +9,11 @@ pub mod event;
 pub mod observation;
 pub mod snapshot;
 
-pub use agent::{Agent, Hook, Probe, ProcessStats, Ring, Table};
+pub use agent::{Agent, Hook, Probe, ProcessStats, Refusal, Ring, Table};
 pub use connection::{
     Attempt, Connection, EndedAttempt, GivesUp, GivesUpBecause, Process, Socket, Syn, Tcp, Timer,
     TimerKind,
 };
 pub use event::{ConnectStalled, Event, Transition};
-pub use observation::{NamespaceFacts, Observation, Sockets, SynSysctls};
+pub use observation::{NamespaceFacts, Observation, QueueCounts, Sockets, SynSysctls};
 pub use snapshot::{Clock, Namespace, Snapshot};

@@ -45,6 +45,17 @@ pub struct NamespaceFacts {
     pub syn: Option<SynSysctls>,
 }
 
+/// What /proc/net/netstat says of the queues of all listeners in one network namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// ListenOverflows
+    pub accept_queue_overflows: u64,
+    /// TCPReqQFullDrop
+    pub syn_queue_drops: u64,
+    /// SyncookiesSent
+    pub syn_cookies_sent: u64,
+}
+
 /// The sysctls that decide how long a handshake lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SynSysctls {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tcpwatch_common::counters::Counters;
 
-use super::{Agent, Connection, EndedAttempt, Probe, Ring, Table};
+use super::{Agent, Connection, EndedAttempt, Probe, QueueCounts, Ring, Table};
 
 /// Turns CLOCK_MONOTONIC nanoseconds into wall-clock time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub agent: Agent,
     /// The counts of all CPUs together.
     pub counters: Box<Counters>,
+    /// What the queues' own counters grew by, where they are polled for want of a hook.
+    pub polled: Option<QueueCounts>,
     /// Every probe of the plan.
     pub probes: Vec<Probe>,
     /// Both rings.

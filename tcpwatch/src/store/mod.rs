@@ -2,18 +2,22 @@
 //! become connections. Pure: time is an argument, and nothing here does I/O.
 
 mod connections;
+mod polled;
 pub mod syn_timer;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use tcpwatch_common::counters::Ring as RingName;
 
-use self::syn_timer::SynPolicy;
+use self::{polled::Polled, syn_timer::SynPolicy};
 use crate::model::{
-    Attempt, EndedAttempt, Event, Namespace, Observation, Ring, Snapshot, Sockets, SynSysctls,
-    Table,
+    Attempt, EndedAttempt, Event, Namespace, Observation, QueueCounts, Ring, Snapshot, Sockets,
+    SynSysctls, Table,
 };
 
 /// How many ended attempts are kept.
@@ -37,6 +41,7 @@ pub struct Store {
     history_begins_ns: u64,
     undecodable: [u64; 2],
     ring_bytes: [u64; 2],
+    polled: Polled,
     /// What the last look into every namespace found. Its sockets that no program saw start are
     /// shown until the next look.
     sockets: Sockets,
@@ -52,6 +57,7 @@ impl Store {
             history_begins_ns: now_ns,
             undecodable: [0; 2],
             ring_bytes,
+            polled: Polled::default(),
             sockets: Sockets::default(),
         }
     }
@@ -71,6 +77,11 @@ impl Store {
             // Live connections come from the table, and counts from the counters.
             Event::ConnectStalled(_) | Event::Transition(_) => {}
         }
+    }
+
+    /// Takes in what the kernel's own counters say in every namespace.
+    pub fn polled(&mut self, counts: BTreeMap<u32, Option<QueueCounts>>) {
+        self.polled.apply(counts);
     }
 
     /// Counts a record that could not be decoded.
@@ -137,6 +148,7 @@ impl Store {
             agent: observation.agent,
             history_complete: counters.events_lost[events] + self.undecodable[events] == 0,
             counters,
+            polled: self.polled.total(),
             probes: observation.probes,
             rings,
             tables,

@@ -34,6 +34,13 @@ async fn the_status_names_probes_losses_and_memory() {
             "/probes/2/unavailable",
             json!("this kernel has no tracepoint tcp_receive_reset"),
         ),
+        (
+            "/probes/3/refused",
+            json!([{"hook": "fentry", "reason": "tcp_conn_request: the kernel refused to load it"},
+                   {"hook": "kprobe", "reason": "this kernel has no kprobes"}]),
+        ),
+        ("/probes/3/hook", json!("poll")),
+        ("/probes/3/up", json!(true)),
         ("/probes/2/missed", Value::Null),
         ("/probes/2/runs", Value::Null),
         ("/probes/2/run_time_seconds", Value::Null),

@@ -7,11 +7,15 @@ use tcpwatch::{
     feed::Feed,
     model::{
         Agent, Attempt, Clock, Connection, EndedAttempt, GivesUp, GivesUpBecause, Hook, Namespace,
-        Probe, Process, ProcessStats, Ring, Snapshot, Syn, Table, Tcp, Timer, TimerKind,
+        Probe, Process, ProcessStats, QueueCounts, Refusal, Ring, Snapshot, Syn, Table, Tcp, Timer,
+        TimerKind,
     },
 };
 use tcpwatch_common::{
-    counters::{Counters, Ring as RingName, outcome_slot, state_slot, transition_slot},
+    counters::{
+        Counters, Ring as RingName, Stage, SynDrop, outcome_slot, overflow_slot, state_slot,
+        syn_drop_slot, transition_slot,
+    },
     flow::Family,
     histogram::connect_bucket,
     outcome::Outcome,
@@ -55,6 +59,11 @@ pub fn snapshot() -> Snapshot {
         },
         agent: agent(),
         counters: Box::new(counters()),
+        polled: Some(QueueCounts {
+            accept_queue_overflows: 6,
+            syn_queue_drops: 7,
+            syn_cookies_sent: 8,
+        }),
         probes: probes(),
         rings: RingName::ALL
             .map(|ring| Ring {
@@ -112,10 +121,33 @@ fn probes() -> Vec<Probe> {
         name,
         hook: Hook::Tracepoint,
         unavailable: unavailable.map(str::to_owned),
+        refused: unavailable
+            .map(|reason| Refusal {
+                hook: Hook::Tracepoint,
+                reason: reason.to_owned(),
+            })
+            .into_iter()
+            .collect(),
         feeds: "something",
         missed,
         runs: missed.map(|missed| missed * 100),
         run_time: missed.map(|missed| Duration::from_nanos(missed * 6_000)),
+    };
+    let queues = Probe {
+        hook: Hook::Poll,
+        refused: [
+            (
+                Hook::Fentry,
+                "tcp_conn_request: the kernel refused to load it",
+            ),
+            (Hook::Kprobe, "this kernel has no kprobes"),
+        ]
+        .map(|(hook, reason)| Refusal {
+            hook,
+            reason: reason.to_owned(),
+        })
+        .to_vec(),
+        ..probe("queues", None, None)
     };
     vec![
         probe("inet_sock_set_state", None, Some(3)),
@@ -125,6 +157,7 @@ fn probes() -> Vec<Probe> {
             Some("this kernel has no tracepoint tcp_receive_reset"),
             None,
         ),
+        queues,
     ]
 }
 
@@ -159,6 +192,11 @@ fn counters() -> Counters {
     counters.retransmit_failures = [1, 1];
     counters.resets_received[state_slot(S::SynSent.raw(), v4)] = 7;
     counters.resets_received[state_slot(S::Listen.raw(), v6)] = 1;
+    counters.accept_queue_overflows[overflow_slot(Stage::Syn, v4)] = 3;
+    counters.accept_queue_overflows[overflow_slot(Stage::Ack, v6)] = 2;
+    counters.syn_queue_drops[syn_drop_slot(SynDrop::QueueFull, v4)] = 15;
+    counters.syn_queue_drops[syn_drop_slot(SynDrop::LastQuarter, v6)] = 1;
+    counters.syn_cookies_sent = [9, 0];
     counters.events = [40, 0];
     counters.events_lost = [5, 0];
     counters.handshakes_full = 2;

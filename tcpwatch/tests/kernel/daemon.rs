@@ -43,7 +43,7 @@ fn sigterm_ends_it_and_leaves_no_socket_behind() {
         daemon.log()
     );
     assert!(
-        daemon.log().contains("5 of 5 probes are up"),
+        daemon.log().contains("6 of 6 probes are up"),
         "{}",
         daemon.log()
     );
@@ -142,6 +142,10 @@ fn wrong_words_on_the_command_line_are_usage_errors() {
         &["neither unix:/PATH nor an IP address"],
     );
     case(&["daemon", "--stall-after", "soon"], &["soon"]);
+    case(
+        &["daemon", "--hooks", "uprobe"],
+        &["uprobe", "not one of fentry, kprobe, tracepoint, poll"],
+    );
     case(&["connections", "--state", "foo"], &["foo"]);
 }
 

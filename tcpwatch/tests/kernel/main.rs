@@ -10,6 +10,7 @@ mod daemon;
 mod fixture;
 mod handshake;
 mod netns;
+mod queues;
 mod sock_diag;
 mod sock_diag_dumps;
 mod syn_sent;

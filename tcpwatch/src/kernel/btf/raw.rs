@@ -242,8 +242,17 @@ impl Raw {
 
     /// The number of the first typedef of that name.
     pub fn typedef_id(&self, name: &str) -> Option<u32> {
+        self.id(&self.typedefs, name)
+    }
+
+    /// The number of the first function of that name.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.id(&self.functions, name)
+    }
+
+    fn id(&self, among: &[u32], name: &str) -> Option<u32> {
         let key = key(name)?;
-        self.typedefs.iter().copied().find(|id| {
+        among.iter().copied().find(|id| {
             self.offsets
                 .get(*id as usize - 1)
                 .and_then(|at| u32_at(&self.bytes, *at as usize))

@@ -1,7 +1,7 @@
-//! A small BTF for aya: the tracepoints' typedefs under their numbers in the kernel's, and nothing
-//! between them.
+//! A small BTF for aya: the tracepoints' typedefs and the functions under their numbers in the
+//! kernel's, and nothing between them.
 //!
-//! aya asks only for the number of `btf_trace_NAME`. Given the kernel's own BTF it first makes an
+//! aya asks only for the number of `btf_trace_NAME` or of a function. Given the kernel's own BTF it first makes an
 //! object of each of 130,000 types, which takes longer than everything else at start-up and leaves
 //! megabytes behind.
 
@@ -11,30 +11,39 @@ const HEADER_LEN: u32 = 24;
 const TYPE_LEN: usize = 12;
 const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
+const KIND_FUNC: u32 = 12;
 
 impl Btf {
-    /// BTF in which the typedef of each of these tracepoints that the kernel has keeps its number.
+    /// BTF in which the typedef of each of these tracepoints, and each of these functions, that the
+    /// kernel has keeps its number.
     ///
     /// # Errors
-    /// [`BtfError`] where the kernel's BTF is corrupt; a tracepoint that it lacks is left out.
-    pub fn stub(&self, tracepoints: &[&str]) -> Result<Vec<u8>, BtfError> {
+    /// [`BtfError`] where the kernel's BTF is corrupt; what it lacks is left out.
+    pub fn stub(&self, tracepoints: &[&str], functions: &[&str]) -> Result<Vec<u8>, BtfError> {
         let mut strings = vec![0u8];
-        let mut typedefs: Vec<(u32, u32)> = Vec::new();
-        for name in tracepoints {
-            if let Some(id) = self.raw.typedef_id(&format!("btf_trace_{name}")) {
-                let offset = strings.len() as u32;
-                strings.extend(format!("btf_trace_{name}\0").bytes());
-                typedefs.push((id, offset));
+        let mut kept: Vec<(u32, u32, u32)> = Vec::new();
+        let mut keep = |id: Option<u32>, name: &str, kind| {
+            if let Some(id) = id {
+                kept.push((id, strings.len() as u32, kind));
+                strings.extend(name.bytes());
+                strings.push(0);
             }
+        };
+        for name in tracepoints {
+            let name = format!("btf_trace_{name}");
+            keep(self.raw.typedef_id(&name), &name, KIND_TYPEDEF);
         }
-        let last = typedefs.iter().map(|(id, _)| *id).max().unwrap_or(0) as usize;
+        for name in functions {
+            keep(self.raw.function_id(name), name, KIND_FUNC);
+        }
+        let last = kept.iter().map(|(id, ..)| *id).max().unwrap_or(0) as usize;
         let mut types = vec![0u8; last * TYPE_LEN];
         for entry in types.chunks_exact_mut(TYPE_LEN) {
             write(entry, 0, KIND_FWD);
         }
-        for (id, name) in typedefs {
+        for (id, name, kind) in kept {
             let start = (id as usize - 1) * TYPE_LEN;
-            write(&mut types[start..start + TYPE_LEN], name, KIND_TYPEDEF);
+            write(&mut types[start..start + TYPE_LEN], name, kind);
         }
         let (types_len, strings_len) = (types.len() as u32, strings.len() as u32);
         let mut bytes = Vec::with_capacity(HEADER_LEN as usize + types.len() + strings.len());
@@ -68,7 +77,8 @@ mod tests {
             "no_such_tracepoint",
             "tcp_destroy_sock",
         ];
-        let stub = Btf::parse(kernel.stub(&names).unwrap()).unwrap();
+        let functions = ["tcp_conn_request", "no_such_function"];
+        let stub = Btf::parse(kernel.stub(&names, &functions).unwrap()).unwrap();
         for name in [
             "btf_trace_inet_sock_set_state",
             "btf_trace_tcp_destroy_sock",
@@ -78,12 +88,16 @@ mod tests {
             assert_eq!(stub.raw.typedef_id(name), id, "{name}");
         }
         assert_eq!(stub.raw.typedef_id("btf_trace_no_such_tracepoint"), None);
+        let id = kernel.raw.function_id("tcp_conn_request");
+        assert!(id.is_some());
+        assert_eq!(stub.raw.function_id("tcp_conn_request"), id);
+        assert_eq!(stub.raw.function_id("no_such_function"), None);
     }
 
     #[test]
     fn no_tracepoint_makes_an_empty_stub() {
         let kernel = Btf::running_kernel().unwrap();
-        let stub = Btf::parse(kernel.stub(&[]).unwrap()).unwrap();
+        let stub = Btf::parse(kernel.stub(&[], &[]).unwrap()).unwrap();
         assert_eq!(stub.raw.typedef_id("btf_trace_inet_sock_set_state"), None);
     }
 }
