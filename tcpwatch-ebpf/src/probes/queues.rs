@@ -14,8 +14,9 @@
 //!   do not get the listener, which is therefore noted at tcp_conn_request.
 //!
 //! Equal to the kernel's ListenOverflows, TCPReqQFullDrop and SyncookiesSent. Not seen: on 6.10 and
-//! later, that a SYN ended a TIME_WAIT, so with both queues full and no SYN cookies it counts as a
-//! SYN queue's drop; and a change of a queue by another CPU between the hook and the kernel's own
+//! later, that a SYN ended a TIME_WAIT, for which the kernel waives the SYN queue's limit: without SYN
+//! cookies such a SYN counts as a drop of a full SYN queue, and with the accept queue full too its
+//! overflow is missed; and a change of a queue by another CPU between the hook and the kernel's own
 //! look a few instructions later.
 
 use aya_ebpf::{
