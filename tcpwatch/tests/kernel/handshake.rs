@@ -166,15 +166,19 @@ fn rejected(rule: &str, carrier: Carrier, outcome: &str, error: &str) {
         "add table inet t; add chain inet t in {{ type filter hook input priority 0; }}; add rule inet t in tcp dport 9 {rule}"
     ));
     let daemon = Daemon::watching(&namespace);
-    // On loopback the first ICMP message finds the socket locked; the answer to the first SYN
-    // retransmit ends the attempt.
+    // On loopback the first ICMP message usually finds the socket locked, and the answer to the first
+    // SYN retransmit ends the attempt.
     namespace.run(move || TcpStream::connect(carrier.address(9)).unwrap_err());
     let metrics = settled(&daemon, outcome, 1);
-    agrees(&metrics, &Counters::of(&namespace));
+    let kernel = Counters::of(&namespace);
+    agrees(&metrics, &kernel);
     let ended = daemon.get("/api/v1/connects");
     assert_eq!(ended["connects"][0]["outcome"], outcome);
     assert_eq!(ended["connects"][0]["error"], error);
-    assert_eq!(ended["connects"][0]["syn_retransmits"], 1);
+    assert_eq!(
+        ended["connects"][0]["syn_retransmits"],
+        kernel.get("TCPSynRetrans")
+    );
 }
 
 #[test]
@@ -210,6 +214,14 @@ fn a_net_unreachable_has_its_own_outcome() {
 #[test]
 fn a_timeout_after_a_soft_error_is_a_timeout_with_that_error() {
     let _kernel = alone();
+    // The ICMP message is a soft error where it finds the socket locked by connect(), which on
+    // loopback only a softirq that was put off fails to do: then the attempt ends at once.
+    let soft = (0..5).any(|_| timeout_after_icmp());
+    assert!(soft, "no ICMP message out of five found its socket locked");
+}
+
+/// One attempt that gets an ICMP message and then no answer; false where the message ended it.
+fn timeout_after_icmp() -> bool {
     let namespace = TestNamespace::new();
     namespace.sysctl("net.ipv4.tcp_syn_retries", 1);
     namespace.sysctl("net.ipv4.tcp_syn_linear_timeouts", 0);
@@ -221,12 +233,17 @@ fn a_timeout_after_a_soft_error_is_a_timeout_with_that_error() {
     let daemon = Daemon::watching(&namespace);
     let error = namespace.run(|| TcpStream::connect(Carrier::Ipv4.address(9)).unwrap_err());
     assert_eq!(error.raw_os_error(), Some(113), "{error}");
-    let metrics = settled(&daemon, "timed_out", 1);
     let kernel = Counters::of(&namespace);
-    agrees(&metrics, &kernel);
-    assert_eq!(kernel.get("TCPAbortOnTimeout"), 1);
+    let soft = kernel.get("TCPAbortOnTimeout") == 1;
+    let outcome = if soft {
+        "timed_out"
+    } else {
+        "host_unreachable"
+    };
+    agrees(&settled(&daemon, outcome, 1), &kernel);
     let ended = daemon.get("/api/v1/connects");
     assert_eq!(ended["connects"][0]["error"], "EHOSTUNREACH");
+    soft
 }
 
 #[test]
