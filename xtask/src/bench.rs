@@ -1,7 +1,15 @@
 //! `cargo xtask bench`: what tcpwatch costs the host that it watches, beside other tools, against the goals that
 //! docs/performance.md holds. This file decides what is measured and in which order.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixListener},
+    },
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
@@ -12,7 +20,7 @@ use churn::{Churn, Tool};
 use daemon::Mode;
 use footprint::Footprint;
 use guard::Guard;
-use host::Host;
+use host::{Busy, Host};
 use load::{Close, Load};
 use programs::Programs;
 use spread::Spread;
@@ -99,6 +107,8 @@ pub struct Results {
     pub quick: bool,
     pub pairs: u32,
     pub connections: u64,
+    /// CPUs that were busy with other work while nothing was measured against nothing.
+    pub other_work_cpus: Option<f64>,
     pub tools: Vec<ToolRow>,
     pub programs: Vec<Programs>,
     pub empty_program_ns: Option<Spread>,
@@ -160,6 +170,8 @@ pub fn run(args: &Args) -> Result<()> {
     }
     setup::build()?;
     build::report()?;
+    // Two at a time would measure each other, and share one switch.
+    let _alone = alone()?;
     let guard = Guard::start()?;
     guard.count_runs(false)?;
     let rounds = args.rounds();
@@ -169,6 +181,7 @@ pub fn run(args: &Args) -> Result<()> {
         // They come two at a time.
         pairs: rounds.next_multiple_of(2),
         connections: args.connections,
+        other_work_cpus: None,
         tools: Vec::new(),
         programs: Vec::new(),
         empty_program_ns: None,
@@ -179,7 +192,13 @@ pub fn run(args: &Args) -> Result<()> {
         if let Some((tool, title)) = row.tool()
             && args.wants(row)
         {
-            results.tools.push(tool_row(row, tool, title, args)?);
+            let busy = Busy::since_now();
+            let measured = tool_row(row, tool, title, args)?;
+            if row == Row::Noise {
+                let own = measured.loads.iter().map(Churn::cpu_seconds).sum();
+                results.other_work_cpus = busy.and_then(|busy| busy.others(own));
+            }
+            results.tools.push(measured);
         }
     }
     if args.wants(Row::Programs) {
@@ -197,6 +216,12 @@ pub fn run(args: &Args) -> Result<()> {
     }
     results.goals = goals::judge(&results);
     write(&results, args)
+}
+
+/// Holds a name that only one process of this host's can hold, until it is dropped.
+fn alone() -> Result<UnixListener> {
+    let name = SocketAddr::from_abstract_name("tcpwatch-bench")?;
+    UnixListener::bind_addr(&name).context("another bench runs on this host")
 }
 
 fn tool_row(row: Row, tool: Tool, title: &'static str, args: &Args) -> Result<ToolRow> {

@@ -57,6 +57,16 @@ pub struct Pair {
     pub tool_cpu_seconds: f64,
 }
 
+impl Churn {
+    /// CPU time of all runs.
+    pub fn cpu_seconds(&self) -> f64 {
+        self.pairs
+            .iter()
+            .map(|pair| pair.alone.cpu_seconds + pair.with.cpu_seconds + pair.tool_cpu_seconds)
+            .sum()
+    }
+}
+
 impl Pair {
     fn rate_ratio(&self) -> f64 {
         self.with.rate() / self.alone.rate()

@@ -21,6 +21,10 @@ part of the figures; the empty program shows how much of them that is. *A transi
 divides by the state transitions.
 ";
 
+/// Other work that takes more CPUs than this blurs what is measured. The kernel's own, such as freeing the namespaces,
+/// takes less.
+const BUSY_CPUS: f64 = 0.3;
+
 /// The whole page.
 pub fn markdown(results: &Results) -> String {
     let mut page = String::from("# What tcpwatch costs\n\n");
@@ -92,6 +96,13 @@ fn measured_on(results: &Results) -> String {
             ),
         ],
     );
+    if let Some(cpus) = results.other_work_cpus {
+        let text = format!("{cpus:.2} of {} CPUs on average", host.cores);
+        row(&mut page, &["other work meanwhile", &text]);
+        if cpus > BUSY_CPUS {
+            page += "\n**The host was busy with other work: read the ratios with the noise in mind.**\n";
+        }
+    }
     page + "\n"
 }
 
